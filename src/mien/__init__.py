@@ -1,0 +1,1 @@
+"""Read which of eight emotions the face and the voice in a clip express."""

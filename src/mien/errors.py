@@ -1,0 +1,63 @@
+"""Everything that can go wrong and be told to a user: one tree, each class mapped once.
+
+``exit_code`` is what the command line ends with, ``http_status`` what a service answers with.
+Nothing else in mien translates errors.
+"""
+
+from typing import ClassVar
+
+
+class MienError(Exception):
+    """Root of all errors that mien raises on purpose; the message names the cure."""
+
+    exit_code: ClassVar[int] = 2
+    http_status: ClassVar[int] = 500
+
+
+class InvalidArgument(MienError, ValueError):
+    """An argument is not what the function expects."""
+
+    http_status = 422
+
+
+class UnreadableClip(MienError):
+    """A clip cannot be opened or holds neither picture nor sound; the other clips go on."""
+
+    exit_code = 1
+    http_status = 422
+
+
+class MissingDependency(MienError):
+    """The task needs an optional part of mien that is not installed."""
+
+
+class DeviceUnavailable(MienError):
+    """The device that was asked for is not there; mien never falls back silently."""
+
+
+class NoEmbedder(MienError):
+    """An embedder cannot be found, downloaded or read."""
+
+
+class BundleError(MienError):
+    """A bundle cannot be used."""
+
+
+class BundleNotFound(BundleError):
+    """There is no bundle at that place, or one of its files is missing."""
+
+
+class BundleChanged(BundleError):
+    """A file of the bundle differs from the checksum that its manifest holds."""
+
+
+class BundleTooNew(BundleError):
+    """The bundle was written by a newer mien than this one."""
+
+
+class BundleMismatch(BundleError):
+    """The bundle's labels, shapes or golden output are not what this mien expects."""
+
+
+class TrainingDataError(MienError):
+    """A corpus cannot be trained on as it is."""

@@ -1,0 +1,1 @@
+"""Training and evaluation: everything that needs Keras. The run-time never imports it."""
