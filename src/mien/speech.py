@@ -1,0 +1,237 @@
+"""Waveform to the paper's acoustic features: zero-crossing rate, loudness and MFCC.
+
+The numbers are librosa 0.11's, computed with NumPy alone so that the run-time install stays light:
+``zero_crossing_rate``, ``rms`` and ``mfcc`` of ``librosa.feature`` with their default options.
+All windows are centred: window ``t`` has its middle at sample ``t * hop_length``.
+"""
+
+import functools
+
+import numpy as np
+import numpy.typing as npt
+
+from mien.config import SpeechConfig
+from mien.errors import InvalidArgument
+
+Floats = npt.NDArray[np.float32]
+Doubles = npt.NDArray[np.float64]
+
+ZERO_AMPLITUDE = 1e-10
+"""Samples up to that far from zero count as zero, hence positive (``librosa.zero_crossings``)."""
+POWER_FLOOR = 1e-10
+"""Power that stands for silence, so that its logarithm exists (``librosa.power_to_db``)."""
+DYNAMIC_RANGE = 80.0
+"""dB below the loudest band of the whole waveform at which quieter bands are cut off."""
+
+# Slaney's mel scale (Auditory Toolbox, 1998): linear up to 1 kHz, logarithmic above.
+MEL_LINEAR_STEP = 200 / 3
+"""Hz a mel in the linear part."""
+MEL_BREAK = 1_000.0
+"""Hz at which the logarithmic part starts."""
+MEL_BREAK_MELS = MEL_BREAK / MEL_LINEAR_STEP
+MEL_LOG_STEP = np.log(6.4) / 27
+"""Growth of the frequency's logarithm a mel in the logarithmic part."""
+
+
+def zero_crossing_rate(waveform: npt.ArrayLike, *, config: SpeechConfig) -> Floats:
+    """Give the share of samples of each window at which the sign changes.
+
+    Args:
+        waveform: amplitudes in [-1, 1] at ``config.sample_rate``, floats in shape (samples,).
+        config: window and hop length.
+
+    Returns:
+        Shares in [0, 1], shape (1 + samples // hop_length,); equal to
+        ``librosa.feature.zero_crossing_rate``.
+
+    Raises:
+        InvalidArgument: the waveform is empty, not finite, not floats or not one-dimensional.
+
+    >>> alternating = np.resize([0.5, -0.5], 4096)
+    >>> float(zero_crossing_rate(alternating, config=SpeechConfig())[4])
+    0.99951171875
+    """
+    return _zero_crossing_rate(_checked(waveform), config)
+
+
+def rms(waveform: npt.ArrayLike, *, config: SpeechConfig) -> Floats:
+    """Give the root of the mean square of each window.
+
+    Args:
+        waveform: amplitudes in [-1, 1] at ``config.sample_rate``, floats in shape (samples,).
+        config: window and hop length.
+
+    Returns:
+        Amplitudes, at least 0, shape (1 + samples // hop_length,); ``librosa.feature.rms`` to 1e-6.
+
+    Raises:
+        InvalidArgument: the waveform is empty, not finite, not floats or not one-dimensional.
+
+    >>> rms(np.full(8192, -0.25), config=SpeechConfig())[4:8]
+    array([0.25, 0.25, 0.25, 0.25], dtype=float32)
+    """
+    return _rms(_windows(_checked(waveform), config))
+
+
+def mfcc(waveform: npt.ArrayLike, *, config: SpeechConfig) -> Floats:
+    """Give the mel-frequency cepstral coefficients of each window.
+
+    Args:
+        waveform: amplitudes in [-1, 1] at ``config.sample_rate``, floats in shape (samples,).
+        config: sample rate, window and hop length, number of bands and coefficients.
+
+    Returns:
+        Coefficients of the bands' dB, shape (1 + samples // hop_length, config.mfcc);
+        ``librosa.feature.mfcc`` to 1e-3, transposed. Each depends on the whole waveform, whose
+        loudest band sets the floor.
+
+    Raises:
+        InvalidArgument: the waveform is empty, not finite, not floats or not one-dimensional.
+
+    >>> mfcc(np.zeros(1024), config=SpeechConfig()).shape
+    (3, 20)
+    """
+    return _mfcc(_windows(_checked(waveform), config), config)
+
+
+def speech_features(waveform: npt.ArrayLike, *, config: SpeechConfig) -> Floats:
+    """Give the audio network's input: the features of a clip's start, padded to a fixed length.
+
+    Args:
+        waveform: amplitudes in [-1, 1] at ``config.sample_rate``, floats in shape (samples,);
+            samples after ``config.samples`` are not read.
+        config: how the features are computed, and how many windows are kept.
+
+    Returns:
+        ZCR of all windows, then RMS of all windows, then MFCC window by window; zeros where the
+        clip has ended. Shape (config.frames * config.columns,): 5,984 by default.
+
+    Raises:
+        InvalidArgument: the waveform is empty, not finite, not floats or not one-dimensional.
+
+    >>> speech_features(np.zeros(22_050), config=SpeechConfig()).shape
+    (5984,)
+    """
+    samples = _checked(waveform)[: max(config.samples, 1)]
+    windows = _windows(samples, config)
+    columns = np.zeros((config.frames, config.columns), dtype=np.float32)
+    kept = min(len(windows), config.frames)
+    columns[:kept, 0] = _zero_crossing_rate(samples, config)[:kept]
+    columns[:kept, 1] = _rms(windows)[:kept]
+    columns[:kept, 2:] = _mfcc(windows, config)[:kept]
+    return np.concatenate([columns[:, 0], columns[:, 1], columns[:, 2:].ravel()])
+
+
+def _checked(waveform: npt.ArrayLike) -> Floats:
+    """Give the waveform as float32 after having refused what has no features."""
+    array = np.asarray(waveform)
+    if array.ndim != 1 or array.size == 0:
+        raise InvalidArgument(
+            "waveform must be one-dimensional with at least one sample, "
+            f"not of shape {array.shape}; mix the channels to mono first"
+        )
+    if array.dtype.kind != "f":
+        raise InvalidArgument(
+            f"waveform must be floats in [-1, 1], not {array.dtype}; "
+            "divide integer samples by their full scale first"
+        )
+    with np.errstate(over="ignore"):  # too large for float32 is reported below, as not finite
+        samples = array.astype(np.float32, copy=False)
+    bad = np.count_nonzero(~np.isfinite(samples))
+    if bad:
+        raise InvalidArgument(
+            "waveform must be finite, "
+            f"not with NaN or infinity in {bad} of {samples.size} samples; "
+            "repair or drop the recording"
+        )
+    return samples
+
+
+def _windows(samples: Floats, config: SpeechConfig) -> Doubles:
+    """Give a view of the centred windows, zeros outside, in shape (windows, frame_length).
+
+    Doubles, because squares of loud float32 samples overflow float32; the FFT is as fast in both.
+    """
+    padded = np.pad(samples.astype(np.float64), config.frame_length // 2)
+    return np.lib.stride_tricks.sliding_window_view(padded, config.frame_length)[
+        :: config.hop_length
+    ]
+
+
+def _zero_crossing_rate(samples: Floats, config: SpeechConfig) -> Floats:
+    # Unlike the other features, librosa's rate repeats the edge samples: silence stays at 0.
+    padded = np.pad(samples, config.frame_length // 2, mode="edge")
+    negative = padded < -ZERO_AMPLITUDE
+    crossings = np.flatnonzero(negative[1:] != negative[:-1])
+    # A crossing lies between two samples: a window holds one fewer of those gaps than samples.
+    start = np.arange(0, len(padded) - config.frame_length + 1, config.hop_length)
+    stop = start + config.frame_length - 1
+    count = np.searchsorted(crossings, stop) - np.searchsorted(crossings, start)
+    rate: Floats = (count / config.frame_length).astype(np.float32)
+    return rate
+
+
+def _rms(windows: Doubles) -> Floats:
+    energy: Doubles = np.einsum("ij,ij->i", windows, windows)
+    loudness: Floats = np.sqrt(energy / windows.shape[1]).astype(np.float32)
+    return loudness
+
+
+def _mfcc(windows: Doubles, config: SpeechConfig) -> Floats:
+    spectrum = np.fft.rfft(windows * _hann(config))
+    power = np.square(spectrum.real)
+    power += np.square(spectrum.imag)
+    decibels = 10 * np.log10(np.maximum(power @ _mel_filters(config), POWER_FLOOR))
+    np.maximum(decibels, decibels.max() - DYNAMIC_RANGE, out=decibels)
+    return (decibels @ _cosines(config)).astype(np.float32)
+
+
+@functools.lru_cache(maxsize=8)
+def _hann(config: SpeechConfig) -> Doubles:
+    """Give the periodic Hann window, shape (frame_length,): ``scipy.signal.get_window``'s."""
+    turns = np.arange(config.frame_length) / config.frame_length
+    return _constant(0.5 - 0.5 * np.cos(2 * np.pi * turns))
+
+
+@functools.lru_cache(maxsize=8)
+def _mel_filters(config: SpeechConfig) -> Doubles:
+    """Give triangular filters of equal area, shape (frequencies, mel_bands).
+
+    ``librosa.filters.mel`` with ``norm="slaney"``, transposed.
+    """
+    frequencies = np.fft.rfftfreq(config.frame_length, 1 / config.sample_rate)
+    highest = _hertz_to_mel(config.sample_rate / 2)
+    corners = _mel_to_hertz(np.linspace(0, highest, config.mel_bands + 2))
+    width = np.diff(corners)
+    above = frequencies[:, np.newaxis] - corners
+    rising = above[:, :-2] / width[:-1]
+    falling = -above[:, 2:] / width[1:]
+    area = (corners[2:] - corners[:-2]) / 2
+    return _constant(np.maximum(0, np.minimum(rising, falling)) / area)
+
+
+@functools.lru_cache(maxsize=8)
+def _cosines(config: SpeechConfig) -> Doubles:
+    """Give the orthonormal DCT-II as a matrix, shape (mel_bands, mfcc)."""
+    middle = np.arange(config.mel_bands)[:, np.newaxis] + 0.5
+    order = np.arange(config.mfcc)
+    cosines = np.cos(np.pi / config.mel_bands * middle * order) * np.sqrt(2 / config.mel_bands)
+    cosines[:, 0] /= np.sqrt(2)
+    return _constant(cosines)
+
+
+def _hertz_to_mel(hertz: float) -> float:
+    if hertz < MEL_BREAK:
+        return hertz / MEL_LINEAR_STEP
+    return float(MEL_BREAK_MELS + np.log(hertz / MEL_BREAK) / MEL_LOG_STEP)
+
+
+def _mel_to_hertz(mels: Doubles) -> Doubles:
+    logarithmic = MEL_BREAK * np.exp(MEL_LOG_STEP * (mels - MEL_BREAK_MELS))
+    return np.where(mels < MEL_BREAK_MELS, MEL_LINEAR_STEP * mels, logarithmic)
+
+
+def _constant(table: Doubles) -> Doubles:
+    """Make a table read-only: it is shared by all calls and threads."""
+    table.flags.writeable = False
+    return table
