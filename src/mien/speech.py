@@ -51,7 +51,7 @@ def zero_crossing_rate(waveform: npt.ArrayLike, *, config: SpeechConfig) -> Floa
     >>> float(zero_crossing_rate(alternating, config=SpeechConfig())[4])
     0.99951171875
     """
-    return _zero_crossing_rate(_checked(waveform), config)
+    return _zero_crossing_rate(checked_waveform(waveform), config)
 
 
 def rms(waveform: npt.ArrayLike, *, config: SpeechConfig) -> Floats:
@@ -70,7 +70,7 @@ def rms(waveform: npt.ArrayLike, *, config: SpeechConfig) -> Floats:
     >>> rms(np.full(8192, -0.25), config=SpeechConfig())[4:8]
     array([0.25, 0.25, 0.25, 0.25], dtype=float32)
     """
-    return _rms(_windows(_checked(waveform), config))
+    return _rms(_windows(checked_waveform(waveform), config))
 
 
 def mfcc(waveform: npt.ArrayLike, *, config: SpeechConfig) -> Floats:
@@ -91,7 +91,7 @@ def mfcc(waveform: npt.ArrayLike, *, config: SpeechConfig) -> Floats:
     >>> mfcc(np.zeros(1024), config=SpeechConfig()).shape
     (3, 20)
     """
-    return _mfcc(_windows(_checked(waveform), config), config)
+    return _mfcc(_windows(checked_waveform(waveform), config), config)
 
 
 def speech_features(waveform: npt.ArrayLike, *, config: SpeechConfig) -> Floats:
@@ -112,7 +112,7 @@ def speech_features(waveform: npt.ArrayLike, *, config: SpeechConfig) -> Floats:
     >>> speech_features(np.zeros(22_050), config=SpeechConfig()).shape
     (5984,)
     """
-    samples = _checked(waveform)[: max(config.samples, 1)]
+    samples = checked_waveform(waveform)[: max(config.samples, 1)]
     windows = _windows(samples, config)
     columns = np.zeros((config.frames, config.columns), dtype=np.float32)
     kept = min(len(windows), config.frames)
@@ -122,8 +122,21 @@ def speech_features(waveform: npt.ArrayLike, *, config: SpeechConfig) -> Floats:
     return np.concatenate([columns[:, 0], columns[:, 1], columns[:, 2:].ravel()])
 
 
-def _checked(waveform: npt.ArrayLike) -> Floats:
-    """Give the waveform as float32 after having refused what has no features."""
+def checked_waveform(waveform: npt.ArrayLike) -> Floats:
+    """Give a waveform as float32 after having refused what has no features.
+
+    Args:
+        waveform: amplitudes, floats in shape (samples,).
+
+    Returns:
+        The same amplitudes, shape (samples,); the same array where it is float32 already.
+
+    Raises:
+        InvalidArgument: the waveform is empty, not finite, not floats or not one-dimensional.
+
+    >>> checked_waveform([0.5, -0.5])
+    array([ 0.5, -0.5], dtype=float32)
+    """
     array = np.asarray(waveform)
     if array.ndim != 1 or array.size == 0:
         raise InvalidArgument(
