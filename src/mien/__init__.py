@@ -1,1 +1,25 @@
-"""Read which of eight emotions the face and the voice in a clip express."""
+"""Read which of eight emotions the face and the voice in a clip express.
+
+>>> import mien
+>>> recogniser = mien.load()
+>>> recogniser.bundle.name
+'default'
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from mien.emotions import EMOTIONS
+
+if TYPE_CHECKING:
+    from mien.recognise import Failure, Prediction, Recogniser, load, predict
+
+__version__ = "0.1.0"
+__all__ = ["EMOTIONS", "Failure", "Prediction", "Recogniser", "__version__", "load", "predict"]
+
+
+def __getattr__(name: str) -> object:
+    # OpenCV, PyAV and ONNX Runtime take half a second to import; `import mien` need not wait.
+    if name in __all__:
+        return getattr(import_module("mien.recognise"), name)
+    raise AttributeError(f"module 'mien' has no attribute {name!r}")

@@ -191,7 +191,7 @@ def clip_embeddings(
     """
 
     def compute(content: bytes) -> np.ndarray:
-        with open_clip(content, frames=config.frames, sample_rate=8_000, samples=0) as clip:
+        with open_clip(content, frames=config.frames, sample_rate=8_000, samples=1) as clip:
             faces = follow_faces(clip.frames(), config=config, detector=detector)
         if faces.crops is None:
             return np.empty((0, config.frames, embedder.width), np.float32)

@@ -1,0 +1,255 @@
+"""A trained model on disk: a manifest, ONNX graphs and their checksums. No pickles, no code."""
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mien.config import Config, config_hash
+from mien.embed import Embedder, hash_file
+from mien.emotions import EMOTIONS
+from mien.errors import (
+    BundleChanged,
+    BundleMismatch,
+    BundleNotFound,
+    BundleTooNew,
+    InvalidArgument,
+)
+from mien.session import open_session
+
+SCHEMA = 1
+MANIFEST = "bundle.json"
+BRANCHES = ("audio", "video")
+GOLDEN_TOLERANCE = 1e-4
+"""Largest difference of probabilities between processors that still counts as the same answer."""
+
+DEFAULT_BUNDLE = Path(__file__).parent / "bundles" / "default"
+
+Floats = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """The checked manifest of a bundle; the graphs are opened by :class:`Networks`."""
+
+    path: Path
+    manifest: Mapping[str, Any]
+    config: Config
+    sha256: str
+    """Of the manifest, which holds the checksums of all else: it identifies the whole bundle."""
+
+    @property
+    def name(self) -> str:
+        """Name that predictions carry."""
+        return str(self.manifest["name"])
+
+    def file(self, part: str) -> Path | None:
+        """Path of the ``audio``, ``video``, ``embedder`` or ``golden`` file, if it has one."""
+        entry = _entries(self.manifest).get(part)
+        return self.path / entry["file"] if entry else None
+
+
+def load_bundle(path: str | os.PathLike[str] | None = None) -> Bundle:
+    """Read a bundle's manifest and check every file against it.
+
+    Args:
+        path: the bundle's folder; the embedded default bundle when ``None``.
+
+    Raises:
+        BundleNotFound: no bundle there, or one of its files is missing.
+        BundleChanged: a file differs from its checksum.
+        BundleTooNew: written by a later mien.
+        BundleMismatch: labels in another order, or a manifest that lacks something.
+
+    >>> load_bundle().name
+    'default'
+    """
+    folder = DEFAULT_BUNDLE if path is None else Path(path)
+    manifest = _read_manifest(folder)
+    try:
+        if tuple(manifest["labels"]) != EMOTIONS:
+            raise BundleMismatch(
+                f"{folder}: labels must be {', '.join(EMOTIONS)} in this order, "
+                f"not {', '.join(map(str, manifest['labels']))}; export the bundle again"
+            )
+        config = Config.from_dict(manifest["config"])
+        if config_hash(config) != manifest["config_sha256"]:
+            raise BundleChanged(f"{folder}: the config differs from its checksum; fetch it again")
+        for entry in _entries(manifest).values():
+            _check_file(folder, entry["file"], entry["sha256"])
+        return Bundle(folder, manifest, config, manifest["manifest_sha256"])
+    except (KeyError, TypeError, InvalidArgument) as error:
+        raise BundleMismatch(
+            f"{folder / MANIFEST} is incomplete ({error}); export the bundle again"
+        ) from error
+
+
+def write_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:
+    """Write a manifest with the checksums of the files it names, and of itself."""
+    complete = json.loads(json.dumps(manifest))
+    for entry in _entries(complete).values():
+        entry["sha256"] = hash_file(folder / entry["file"])
+    complete["manifest_sha256"] = _manifest_hash(complete)
+    (folder / MANIFEST).write_text(json.dumps(complete, indent=2) + "\n")
+
+
+class Networks:
+    """The opened graphs of a bundle; safe to call from several threads."""
+
+    def __init__(self, bundle: Bundle, *, device: str = "cpu") -> None:
+        embedder = bundle.file("embedder")
+        self.embedder = Embedder(embedder, device=device) if embedder else None
+        self._sessions = {
+            branch: open_session(file, device=device)
+            for branch in BRANCHES
+            if (file := bundle.file(branch))
+        }
+        self._check_shapes(bundle)
+
+    def has(self, branch: str) -> bool:
+        """Whether the bundle can answer for this branch."""
+        return branch in self._sessions and (branch == "audio" or self.embedder is not None)
+
+    def answer(self, branch: str, inputs: Floats) -> Floats:
+        """Give the probabilities of a branch.
+
+        Args:
+            branch: ``"audio"`` or ``"video"``.
+            inputs: ``(clips, frames * columns)`` or ``(clips, frames, width)``.
+
+        Returns:
+            Shape ``(clips, 8)``.
+        """
+        session = self._sessions[branch]
+        answer: Floats = session.run(None, {session.get_inputs()[0].name: inputs})[0]
+        return answer
+
+    def _check_shapes(self, bundle: Bundle) -> None:
+        speech, faces = bundle.config.speech, bundle.config.faces
+        expected = {
+            "audio": [speech.frames * speech.columns],
+            "video": [faces.frames, bundle.config.embedding.width],
+        }
+        for branch, session in self._sessions.items():
+            taken = session.get_inputs()[0].shape[1:]
+            given = session.get_outputs()[0].shape[1:]
+            if taken != expected[branch] or given != [len(EMOTIONS)]:
+                raise BundleMismatch(
+                    f"{bundle.path}: the {branch} network must take {expected[branch]} and give "
+                    f"[{len(EMOTIONS)}], but takes {taken} and gives {given}"
+                )
+        if self.embedder and (self.embedder.crop_size, self.embedder.width) != (
+            faces.crop_size,
+            bundle.config.embedding.width,
+        ):
+            raise BundleMismatch(
+                f"{bundle.path}: the embedder takes crops of {self.embedder.crop_size} pixels and "
+                f"gives {self.embedder.width} numbers, but the config says {faces.crop_size} and "
+                f"{bundle.config.embedding.width}"
+            )
+
+
+def golden_inputs(config: Config) -> dict[str, np.ndarray]:
+    """Make the inputs that a bundle's golden outputs are stored for.
+
+    Returns:
+        ``crops``: uint8 ``(frames, crop_size, crop_size, 3)``; ``features``: float32
+        ``(frames * columns,)``.
+    """
+    generator = np.random.default_rng(0)
+    faces, speech = config.faces, config.speech
+    crops = generator.integers(
+        0, 256, (faces.frames, faces.crop_size, faces.crop_size, 3), dtype=np.uint8
+    )
+    features = generator.normal(size=speech.frames * speech.columns).astype(np.float32)
+    return {"crops": crops, "features": features}
+
+
+def golden_outputs(networks: Networks, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Answer the golden inputs with each branch that the bundle has."""
+    outputs = {}
+    if networks.has("audio"):
+        outputs["audio"] = networks.answer("audio", inputs["features"][None])[0]
+    if networks.has("video") and networks.embedder:
+        rows = networks.embedder.embed(inputs["crops"])
+        outputs["video"] = networks.answer("video", rows[None])[0]
+    return outputs
+
+
+def verify_bundle(path: str | os.PathLike[str] | None = None) -> float:
+    """Check sums, label order and shapes, and that the golden input gives the golden output.
+
+    Returns:
+        The largest difference from the stored probabilities.
+
+    Raises:
+        BundleError: as :func:`load_bundle`, or the golden output differs by more than 1e-4.
+
+    >>> verify_bundle() < 1e-4
+    True
+    """
+    bundle = load_bundle(path)
+    golden = bundle.file("golden")
+    if golden is None:
+        raise BundleMismatch(f"{bundle.path} has no golden output; export the bundle again")
+    with np.load(golden, allow_pickle=False) as stored:
+        arrays = {name: stored[name] for name in stored.files}
+    outputs = golden_outputs(Networks(bundle), arrays)
+    difference = max(float(np.abs(outputs[name] - arrays[name]).max()) for name in outputs)
+    if difference > GOLDEN_TOLERANCE:
+        raise BundleMismatch(
+            f"{bundle.path}: the golden input gives probabilities that differ by {difference:.1e} "
+            f"from the stored ones (at most {GOLDEN_TOLERANCE:.0e}); do not trust this bundle here"
+        )
+    return difference
+
+
+def _read_manifest(folder: Path) -> dict[str, Any]:
+    path = folder / MANIFEST
+    if not path.is_file():
+        raise BundleNotFound(
+            f"{folder}: no bundle here ({MANIFEST} is missing); give the folder that 'mien train' "
+            "wrote, or leave out --bundle for the default one"
+        )
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise BundleChanged(f"{path} is not JSON ({error}); fetch the bundle again") from error
+    if not isinstance(manifest, dict) or not isinstance(manifest.get("schema"), int):
+        raise BundleMismatch(f"{path} is no manifest of a bundle")
+    if manifest["schema"] > SCHEMA:
+        raise BundleTooNew(
+            f"{folder} has schema {manifest['schema']}, and this mien reads up to {SCHEMA}; "
+            "upgrade mien (pip install --upgrade mien)"
+        )
+    if manifest.get("manifest_sha256") != _manifest_hash(manifest):
+        raise BundleChanged(f"{path} differs from its own checksum; fetch the bundle again")
+    return manifest
+
+
+def _manifest_hash(manifest: Mapping[str, Any]) -> str:
+    rest = {key: value for key, value in manifest.items() if key != "manifest_sha256"}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
+
+
+def _entries(manifest: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Parts of the bundle that are files."""
+    entries = {"golden": manifest["golden"], "embedder": manifest["embedder"]}
+    entries |= {branch: manifest["networks"].get(branch) for branch in BRANCHES}
+    return {part: entry for part, entry in entries.items() if entry}
+
+
+def _check_file(folder: Path, name: str, sha256: str) -> None:
+    if name != Path(name).name:
+        raise BundleMismatch(f"{folder}: files must lie in the bundle's folder, not at {name!r}")
+    path = folder / name
+    if not path.is_file():
+        raise BundleNotFound(f"{path} is missing; fetch the bundle again")
+    if hash_file(path) != sha256:
+        raise BundleChanged(f"{path} differs from its checksum; fetch the bundle again")

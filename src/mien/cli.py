@@ -1,0 +1,221 @@
+"""The command line: one command a task; each parses, calls one function and prints."""
+
+import sys
+from contextlib import nullcontext
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+
+from mien.errors import MienError, MissingDependency
+
+if TYPE_CHECKING:
+    from mien.bundle import Bundle as LoadedBundle
+    from mien.recognise import Failure, Prediction
+
+app = typer.Typer(
+    help="Read which of eight emotions the face and the voice in a clip express.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=True,
+)
+bundle_app = typer.Typer(help="Look at a trained model on disk.", no_args_is_help=True)
+embedder_app = typer.Typer(help="Make embedders.", no_args_is_help=True)
+app.add_typer(bundle_app, name="bundle")
+app.add_typer(embedder_app, name="embedder")
+
+SOME_CLIP_FAILED = 1
+INTERRUPTED = 130
+"""128 and the number of the signal that Ctrl-C sends, as shells count."""
+
+Bundle = Annotated[
+    Path | None, typer.Option("--bundle", help="Folder of a trained model; the embedded one else.")
+]
+
+
+@app.callback()
+def _options(
+    context: typer.Context,
+    debug: Annotated[bool, typer.Option(help="Show where an error arose.")] = False,
+) -> None:
+    context.obj = debug
+
+
+@app.command()
+def predict(
+    clips: Annotated[list[Path], typer.Argument(help="Video, sound or picture files.")],
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+    bundle: Bundle = None,
+    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    out: Annotated[
+        Path | None, typer.Option(help="Also write here: .jsonl, .json or .csv.")
+    ] = None,
+    detector: Annotated[
+        str | None, typer.Option(help="haar or yunet; the bundle's own else.")
+    ] = None,
+    detector_model: Annotated[Path | None, typer.Option(help="YuNet's ONNX file.")] = None,
+) -> None:
+    """Say what each clip expresses, how sure that is, and why."""
+    from mien.recognise import Failure, Recogniser
+    from mien.writers import TableWriter
+
+    recogniser = Recogniser(
+        bundle, device=device, detector=detector, detector_model=detector_model
+    )
+    failed = False
+    with nullcontext() if out is None else TableWriter(out) as writer:
+        for answer in recogniser.predict_each(clips):
+            failed |= isinstance(answer, Failure)
+            _show(answer, as_json=as_json)
+            if writer is not None:
+                writer.write(answer)
+    if failed:
+        raise typer.Exit(SOME_CLIP_FAILED)
+
+
+@app.command()
+def train(
+    *,
+    data: Annotated[
+        list[Path],
+        typer.Option(help="RAVDESS folder or FER2013 zip file or folder; give it once for each."),
+    ],
+    out: Annotated[Path, typer.Option(help="Folder of the bundle to write.")],
+    preset: Annotated[str, typer.Option(help="paper or mien.")] = "paper",
+    embedder: Annotated[
+        Path | None, typer.Option(help="ONNX file of 'mien embedder convert'; for paper.")
+    ] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Instead of the preset's.")] = None,
+    hold_out: Annotated[
+        str, typer.Option(help="Speakers to test on and never train on: 02,05,14")
+    ] = "",
+    limit: Annotated[
+        int | None, typer.Option(min=8, help="Use so many clips or stills of each --data.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+    resume: Annotated[bool, typer.Option(help="Go on with the run that was stopped.")] = False,
+    work: Annotated[
+        Path | None, typer.Option(help="Folder of the checkpoints; OUT.work else.")
+    ] = None,
+    cache: Annotated[
+        Path | None, typer.Option(help="Folder of computed features; the user's cache else.")
+    ] = None,
+) -> None:
+    """Train both branches on a corpus and write a bundle."""
+    _require("lab", "keras", "jax", "jax2onnx")
+    from mien.lab.train import TrainingOptions, train_bundle
+
+    options = TrainingOptions(
+        preset=preset,
+        embedder=embedder,
+        epochs=epochs,
+        hold_out=tuple(name.strip() for name in hold_out.split(",") if name.strip()),
+        limit=limit,
+        seed=seed,
+        resume=resume,
+        work=work or out.with_name(f"{out.name}.work"),
+        cache=cache,
+    )
+    try:
+        bundle = train_bundle(data, out, options=options)
+    except KeyboardInterrupt:
+        _say("stopped; the same command with --resume goes on from the last whole epoch")
+        raise typer.Exit(INTERRUPTED) from None
+    _print_bundle(bundle)
+
+
+@bundle_app.command("show")
+def bundle_show(
+    bundle: Annotated[Path | None, typer.Argument(help="The embedded one else.")] = None,
+) -> None:
+    """Tell what a bundle was trained on, how well it did and under which terms it is."""
+    from mien.bundle import load_bundle
+
+    _print_bundle(load_bundle(bundle))
+
+
+@bundle_app.command("verify")
+def bundle_verify(
+    bundle: Annotated[Path | None, typer.Argument(help="The embedded one else.")] = None,
+) -> None:
+    """Check sums, label order and that the stored input still gives the stored output."""
+    from mien.bundle import load_bundle, verify_bundle
+
+    difference = verify_bundle(bundle)
+    typer.echo(f"{load_bundle(bundle).path}: good; the golden output differs by {difference:.1e}")
+
+
+@embedder_app.command("convert")
+def embedder_convert(
+    source: Annotated[
+        str, typer.Argument(help="Folder of a Hugging Face ViT or DINOv2, or its name on the hub.")
+    ],
+    *,
+    out: Annotated[Path, typer.Option(help="ONNX file to write.")],
+    int8: Annotated[bool, typer.Option("--int8", help="A quarter of the size.")] = False,
+    revision: Annotated[str | None, typer.Option(help="Commit on the hub.")] = None,
+    crop_size: Annotated[int, typer.Option(min=8, help="Pixels a side of a face crop.")] = 48,
+) -> None:
+    """Turn a Vision Transformer into an embedder that needs no Keras."""
+    _require("lab", "keras", "jax", "jax2onnx")
+    from mien.lab.vit import convert
+
+    made = convert(source, out, crop_size=crop_size, int8=int8, revision=revision)
+    typer.echo(
+        f"{out}: {made.name}, {made.width} numbers a face, {made.parameters / 1e6:.1f} million "
+        f"parameters, {out.stat().st_size / 1e6:.0f} MB, sha256 {made.sha256}"
+    )
+
+
+@app.command()
+def info() -> None:
+    """Tell versions, devices and the bundle, what is missing and how to get it."""
+    from mien.info import installation
+
+    for line in installation():
+        typer.echo(line)
+
+
+def main() -> None:
+    """Run the command line; the one place where errors become exit codes."""
+    try:
+        app()
+    except MienError as error:
+        if "--debug" in sys.argv[1:]:
+            raise
+        _say(f"{error}")
+        sys.exit(error.exit_code)
+
+
+def _show(answer: "Prediction | Failure", *, as_json: bool) -> None:
+    from mien.recognise import Failure
+    from mien.writers import json_line, panel
+
+    if as_json:
+
+        typer.echo(json_line(answer))
+    elif isinstance(answer, Failure):
+        _say(answer.message)
+    else:
+        Console(highlight=False).print(panel(answer), "")
+
+
+def _say(message: str) -> None:
+    typer.echo(f"mien: {message}", file=sys.stderr)
+
+
+def _print_bundle(bundle: "LoadedBundle") -> None:
+    from mien.writers import bundle_panel
+
+    Console(highlight=False).print(bundle_panel(bundle))
+
+
+def _require(extra: str, *modules: str) -> None:
+    missing = [module for module in modules if find_spec(module) is None]
+    if missing:
+        raise MissingDependency(
+            f"this command needs {', '.join(missing)}: pip install 'mien[{extra}]'"
+        )

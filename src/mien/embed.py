@@ -1,0 +1,76 @@
+"""Face crops → embeddings, by the frozen network of an ONNX file."""
+
+import hashlib
+import os
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from mien.errors import InvalidArgument, NoEmbedder
+from mien.session import open_session
+
+BATCH = 32
+"""Crops a call of the network: bounds memory, and one clip's 22 frames fit in one call."""
+
+
+class Embedder:
+    """A frozen network from face crop to vector; safe to call from several threads.
+
+    The ONNX file takes ``crops``, float32 of shape ``(n, size, size, 3)``, RGB, 0 to 255, and
+    gives ``embedding``, float32 of shape ``(n, width)``: resizing and normalisation are part of
+    the graph, so that training and use cannot differ in them.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], *, device: str = "cpu") -> None:
+        self.path = Path(path)
+        if not self.path.is_file():
+            raise NoEmbedder(
+                f"{self.path}: no such embedder; make one with "
+                "'mien embedder convert SOURCE --out F.onnx'"
+            )
+        self.sha256 = hash_file(self.path)
+        self._session = open_session(self.path, device=device)
+        inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
+        if len(inputs) != 1 or len(inputs[0].shape) != 4 or len(outputs[0].shape) != 2:
+            raise NoEmbedder(
+                f"{self.path}: an embedder takes crops (n, size, size, 3) and gives (n, width), "
+                f"but this graph takes {[i.shape for i in inputs]} and gives {outputs[0].shape}"
+            )
+        metadata = self._session.get_modelmeta().custom_metadata_map
+        self.name: str = metadata.get("mien.embedder", self.path.stem)
+        self.source: str | None = metadata.get("mien.source")
+        self.licence: str | None = metadata.get("mien.licence")
+        self.crop_size = int(inputs[0].shape[1])
+        self.width = int(outputs[0].shape[1])
+        self._input = inputs[0].name
+
+    def embed(self, crops: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        """Embed face crops.
+
+        Args:
+            crops: uint8, RGB, shape ``(n, crop_size, crop_size, 3)``.
+
+        Returns:
+            Shape ``(n, width)``.
+
+        Raises:
+            InvalidArgument: crops of another shape or type.
+        """
+        expected = (self.crop_size, self.crop_size, 3)
+        if crops.dtype != np.uint8 or crops.shape[1:] != expected:
+            raise InvalidArgument(
+                f"crops must be uint8 of shape (n, {', '.join(map(str, expected))}), "
+                f"not {crops.dtype} of shape {crops.shape}"
+            )
+        rows = [np.empty((0, self.width), np.float32)]
+        for start in range(0, len(crops), BATCH):
+            batch = crops[start : start + BATCH].astype(np.float32)
+            rows.append(self._session.run(None, {self._input: batch})[0])
+        return np.concatenate(rows)
+
+
+def hash_file(path: Path) -> str:
+    """Give the SHA-256 of a file as 64 hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,431 @@
+"""Corpora → a bundle: features, both branches, held-out scores, export."""
+
+import logging
+import shutil
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import jax
+import keras
+import numpy as np
+import platformdirs
+
+import mien
+from mien.bundle import (
+    BRANCHES,
+    SCHEMA,
+    Bundle,
+    Networks,
+    golden_inputs,
+    golden_outputs,
+    load_bundle,
+    verify_bundle,
+    write_manifest,
+)
+from mien.config import Config, EmbeddingConfig, FacesConfig, SpeechConfig, config_hash
+from mien.embed import Embedder
+from mien.emotions import EMOTIONS
+from mien.errors import InvalidArgument, TrainingDataError
+from mien.faces import make_detector
+from mien.lab.corpora import Example, read_corpus
+from mien.lab.dataset import (
+    Arrays,
+    Batches,
+    FeatureCache,
+    augment_stills,
+    clip_embeddings,
+    sequence_embeddings,
+    speech_arrays,
+    still_crops,
+)
+from mien.lab.export import export_onnx
+from mien.lab.fit import Fitted, Recipe, fit
+from mien.lab.metrics import score
+from mien.lab.networks import (
+    embedder_of,
+    expression_network,
+    light_audio_network,
+    light_video_network,
+    paper_audio_network,
+    paper_video_network,
+    standardisation,
+)
+from mien.lab.splits import Split, sample, split_examples
+
+logger = logging.getLogger(__name__)
+
+AudioBuilder = Callable[[np.ndarray, SpeechConfig], keras.Model]
+VideoBuilder = Callable[..., keras.Model]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preset:
+    """Which networks are trained, and how."""
+
+    audio: AudioBuilder
+    """From the training set's features and the config to a network."""
+    audio_recipe: Recipe
+    video: VideoBuilder
+    video_recipe: Recipe
+    expression_recipe: Recipe | None
+    """How the preset trains its own embedder; ``None`` when one must be given."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingOptions:
+    """Everything that a training run can be told."""
+
+    work: Path
+    """Checkpoints and histories of the run, which ``resume`` goes on from."""
+    preset: str = "paper"
+    embedder: Path | None = None
+    """ONNX file; instead of the preset's own embedder."""
+    epochs: int | None = None
+    """Of each network, instead of the preset's."""
+    hold_out: tuple[str, ...] = ()
+    """Speakers to test on, who are never trained on."""
+    limit: int | None = None
+    """Clips or stills taken from each corpus."""
+    seed: int = 0
+    resume: bool = False
+    cache: Path | None = None
+    """Folder of computed features; the user's cache folder when ``None``."""
+
+
+def _paper_audio(features: np.ndarray, config: SpeechConfig) -> keras.Model:
+    mean, deviation = standardisation(features)
+    return paper_audio_network(config, mean=mean, deviation=deviation)
+
+
+def _light_audio(features: np.ndarray, config: SpeechConfig) -> keras.Model:
+    frames = config.frames
+    rows = np.dstack(
+        [
+            features[:, :frames],
+            features[:, frames : 2 * frames],
+            features[:, 2 * frames :].reshape(-1, frames, config.mfcc),
+        ]
+    )
+    mean, deviation = standardisation(rows[rows.any(axis=-1)])
+    return light_audio_network(config, mean=mean, deviation=deviation)
+
+
+PRESETS = {
+    "paper": Preset(
+        audio=_paper_audio,
+        audio_recipe=Recipe(),
+        video=paper_video_network,
+        video_recipe=Recipe(),
+        expression_recipe=None,
+    ),
+    "mien": Preset(
+        audio=_light_audio,
+        audio_recipe=Recipe(
+            epochs=40,
+            learning_rate=1e-3,
+            schedule="cosine",
+            label_smoothing=0.1,
+            weight_decay=1e-3,
+        ),
+        video=light_video_network,
+        video_recipe=Recipe(epochs=8, batch_size=64, learning_rate=1e-3, schedule="cosine"),
+        expression_recipe=Recipe(
+            epochs=30,
+            batch_size=64,
+            learning_rate=1e-3,
+            schedule="cosine",
+            label_smoothing=0.1,
+            weight_decay=1e-4,
+        ),
+    ),
+}
+
+
+def train_bundle(data: Sequence[Path], out: Path, *, options: TrainingOptions) -> Bundle:
+    """Train on corpora and write a bundle, with its scores on the clips held out.
+
+    Clips with sound train the audio branch; moving pictures, and stills shown as short moving
+    sequences, train the video branch. A branch without data is left out of the bundle.
+
+    Args:
+        data: corpora, as :func:`mien.lab.corpora.read_corpus` reads them.
+        out: folder of the bundle; an older bundle there is replaced.
+        options: how to train.
+
+    Raises:
+        InvalidArgument: an unknown preset, or one that needs an embedder.
+        TrainingDataError: the corpora cannot be trained on.
+    """
+    run = _Run(data, options)
+    logger.info("training on %s", ", ".join(map(str, jax.devices())))
+    return run.export(out)
+
+
+class _Run:
+    """One training run: its data, its options and what is shared by the branches."""
+
+    def __init__(self, data: Sequence[Path], options: TrainingOptions) -> None:
+        if options.preset not in PRESETS:
+            raise InvalidArgument(
+                f"preset must be one of {', '.join(PRESETS)}, not {options.preset!r}"
+            )
+        self.options = options
+        self.preset = PRESETS[options.preset]
+        self.cache = FeatureCache(
+            options.cache or Path(platformdirs.user_cache_dir("mien")) / "features"
+        )
+        self.speech, self.faces = SpeechConfig(), FacesConfig()
+        examples = [example for path in data for example in self._read(path)]
+        self.sounding = [example for example in examples if example.has_sound]
+        self.pictured = [example for example in examples if example.has_picture]
+        self.stills = [example for example in examples if example.is_still]
+        if self.seen and not (options.embedder or self.preset.expression_recipe):
+            raise InvalidArgument(
+                f"preset {options.preset!r} needs --embedder F.onnx; make one with 'mien embedder "
+                "convert google/vit-base-patch16-224-in21k --out F.onnx'"
+            )
+        self.scores: dict[str, dict[str, float]] = {}
+        self.fitted: dict[str, Fitted] = {}
+
+    @property
+    def seen(self) -> list[Example]:
+        """Clips and stills that the video branch can learn from."""
+        return [*self.pictured, *self.stills]
+
+    def _read(self, path: Path) -> list[Example]:
+        examples = read_corpus(path)
+        limit = self.options.limit or len(examples)
+        return sample(examples, limit=limit, seed=self.options.seed)
+
+    def _split(self, examples: Sequence[Example]) -> Split:
+        speakers = {example.speaker for example in examples}
+        test = [speaker for speaker in self.options.hold_out if speaker in speakers]
+        return split_examples(examples, test_speakers=test, seed=self.options.seed)
+
+    def export(self, out: Path) -> Bundle:
+        """Train all that there is data for, and write the bundle."""
+        strangers = set(self.options.hold_out) - {
+            example.speaker for example in (*self.sounding, *self.seen)
+        }
+        if strangers:
+            raise TrainingDataError(f"no clip of the speakers {', '.join(sorted(strangers))}")
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=out.parent) as scratch:
+            folder = Path(scratch) / "bundle"
+            folder.mkdir()
+            embedder = self._embedder(folder) if self.seen else None
+            tested = {
+                "audio": self._audio(folder) if self.sounding else None,
+                "video": self._video(folder, embedder) if embedder else None,
+            }
+            self._write(folder, out.name, embedder, tested)
+            verify_bundle(folder)
+            if out.exists():
+                load_bundle(out)
+                shutil.rmtree(out)
+            shutil.move(folder, out)
+        return load_bundle(out)
+
+    def _embedder(self, folder: Path) -> Embedder:
+        path = folder / "embedder.onnx"
+        if self.options.embedder is not None:
+            # Opened first, so that a wrong file is named before it is copied.
+            Embedder(self.options.embedder)
+            shutil.copyfile(self.options.embedder, path)
+            return Embedder(path)
+        recipe = self._recipe(self.preset.expression_recipe or Recipe())
+        split = self._split(self.stills)
+        crops = {
+            part: still_crops(getattr(split, part), config=self.faces)
+            for part in ("train", "validation")
+        }
+        keras.utils.set_random_seed(self.options.seed)
+        self.fitted["expression"] = fitted = fit(
+            expression_network(crop_size=self.faces.crop_size),
+            Batches(
+                crops["train"],
+                batch_size=recipe.batch_size,
+                seed=self.options.seed,
+                augment=augment_stills,
+            ),
+            validation=crops["validation"],
+            recipe=recipe,
+            folder=self.options.work / "expression",
+            resume=self.options.resume,
+        )
+        network = embedder_of(fitted.network)
+        export_onnx(
+            network,
+            path,
+            input_names=["crops"],
+            output_name="embedding",
+            metadata={"mien.embedder": "expression", "mien.source": "trained by mien"},
+        )
+        self._score_stills(fitted.network, split)
+        return Embedder(path)
+
+    def _score_stills(self, network: keras.Model, split: Split) -> None:
+        if split.test:
+            test = still_crops(split.test, config=self.faces)
+            answers = network.predict(test.inputs, batch_size=256, verbose=0)
+            self.scores["expression"] = _score(answers, test.targets)
+
+    def _audio(self, folder: Path) -> Arrays | None:
+        split = self._split(self.sounding)
+        shared = {"config": self.speech, "cache": self.cache, "seed": self.options.seed}
+        train = speech_arrays(split.train, augmented=True, **shared)
+        validation = speech_arrays(split.validation, augmented=False, **shared)
+        keras.utils.set_random_seed(self.options.seed)
+        network = self.preset.audio(train.inputs, self.speech)
+        self._fit_branch("audio", network, train, validation, folder, "features")
+        if not split.test:
+            return None
+        return speech_arrays(split.test, augmented=False, **shared)
+
+    def _video(self, folder: Path, embedder: Embedder) -> Arrays | None:
+        split = self._split(self.seen)
+        train = self._embedded(split.train, embedder)
+        validation = self._embedded(split.validation, embedder)
+        keras.utils.set_random_seed(self.options.seed)
+        network = self.preset.video(self.faces, width=embedder.width)
+        self._fit_branch("video", network, train, validation, folder, "embeddings")
+        return self._embedded(split.test, embedder) if split.test else None
+
+    def _embedded(self, examples: Sequence[Example], embedder: Embedder) -> Arrays:
+        shared: dict[str, Any] = {
+            "config": self.faces,
+            "embedder": embedder,
+            "cache": self.cache,
+        }
+        stills = [example for example in examples if example.is_still]
+        clips = [example for example in examples if not example.is_still]
+        parts = []
+        if clips:
+            detector = make_detector(self.faces.detector, model=None)
+            parts.append(clip_embeddings(clips, detector=detector, **shared))
+        if stills:
+            crops = still_crops(stills, config=self.faces)
+            parts.append(sequence_embeddings(crops, seed=self.options.seed, **shared))
+        return Arrays(
+            np.concatenate([part.inputs for part in parts]),
+            np.concatenate([part.targets for part in parts]),
+        )
+
+    def _fit_branch(
+        self,
+        branch: str,
+        network: keras.Model,
+        train: Arrays,
+        validation: Arrays,
+        folder: Path,
+        input_name: str,
+    ) -> None:
+        recipe = self._recipe(getattr(self.preset, f"{branch}_recipe"))
+        self.fitted[branch] = fitted = fit(
+            network,
+            Batches(train, batch_size=recipe.batch_size, seed=self.options.seed),
+            validation=validation,
+            recipe=recipe,
+            folder=self.options.work / branch,
+            resume=self.options.resume,
+        )
+        export_onnx(
+            fitted.network,
+            folder / f"{branch}.onnx",
+            input_names=[input_name],
+            output_name="probabilities",
+            metadata={"mien.network": fitted.network.name},
+        )
+
+    def _recipe(self, recipe: Recipe) -> Recipe:
+        return replace(recipe, epochs=self.options.epochs or recipe.epochs)
+
+    def _write(
+        self,
+        folder: Path,
+        name: str,
+        embedder: Embedder | None,
+        tested: dict[str, Arrays | None],
+    ) -> None:
+        embedding = EmbeddingConfig(
+            name=embedder.name if embedder else "none", width=embedder.width if embedder else 0
+        )
+        config = Config(speech=self.speech, faces=self.faces, embedding=embedding)
+        manifest = self._manifest(folder, name, config, embedder)
+        inputs = golden_inputs(config)
+        np.savez(folder / "golden.npz", **inputs)
+        write_manifest(folder, manifest)
+        networks = Networks(load_bundle(folder))
+        np.savez(folder / "golden.npz", **inputs, **golden_outputs(networks, inputs))
+        for branch, arrays in tested.items():
+            if arrays is not None:
+                answers = networks.answer(branch, arrays.inputs)
+                self.scores[branch] = _score(answers, arrays.targets)
+        write_manifest(folder, {**manifest, "scores": self.scores})
+
+    def _manifest(
+        self, folder: Path, name: str, config: Config, embedder: Embedder | None
+    ) -> dict[str, Any]:
+        networks = {
+            branch: {
+                "file": f"{branch}.onnx",
+                "architecture": self.fitted[branch].network.name,
+                "parameters": self.fitted[branch].network.count_params(),
+            }
+            for branch in BRANCHES
+            if (folder / f"{branch}.onnx").exists()
+        }
+        return {
+            "schema": SCHEMA,
+            "name": name,
+            "mien_version": mien.__version__,
+            "labels": list(EMOTIONS),
+            "config": config.to_dict(),
+            "config_sha256": config_hash(config),
+            "embedder": embedder
+            and {
+                "file": "embedder.onnx",
+                "name": embedder.name,
+                "source": embedder.source,
+                "licence": embedder.licence,
+            },
+            "networks": networks,
+            "golden": {"file": "golden.npz"},
+            "training": self._training(),
+            "scores": {},
+            "licence": "of the weights: as the corpora they were trained on allow; see NOTICE",
+            "calibration": None,
+        }
+
+    def _training(self) -> dict[str, Any]:
+        corpora = {
+            corpus: sum(example.corpus == corpus for example in (*self.sounding, *self.seen))
+            for corpus in sorted({example.corpus for example in (*self.sounding, *self.seen)})
+        }
+        return {
+            "preset": self.options.preset,
+            "corpora": corpora,
+            "protocol": f"speakers {', '.join(self.options.hold_out) or 'none'} held out; the "
+            "epoch chosen on other speakers, or on the corpus's own validation part",
+            "seed": self.options.seed,
+            "recipes": {
+                name: {**asdict(self._recipe(recipe)), "best_epoch": self.fitted[name].epoch}
+                for name in self.fitted
+                if (recipe := getattr(self.preset, f"{name}_recipe"))
+            },
+        }
+
+
+def _score(answers: np.ndarray, targets: np.ndarray) -> dict[str, float]:
+    """Score answers; classes that a corpus cannot tell apart, such as neutral and calm, count as one."""
+    merged, wanted = answers.copy(), targets.copy()
+    for row in np.unique(targets, axis=0):
+        together = np.flatnonzero(row)
+        if len(together) > 1:
+            for table in (merged, wanted):
+                table[:, together[0]] = table[:, together].sum(axis=1)
+                table[:, together[1:]] = 0.0
+    return score(wanted.argmax(axis=1), merged.argmax(axis=1), classes=len(EMOTIONS))

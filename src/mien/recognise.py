@@ -1,0 +1,262 @@
+"""The whole way for one clip → Prediction."""
+
+import functools
+import os
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, overload
+
+import numpy as np
+
+from mien.bundle import Bundle, Networks, load_bundle
+from mien.config import FacesConfig
+from mien.emotions import EMOTIONS
+from mien.errors import UnreadableClip
+from mien.faces import Faces, follow_faces, make_detector
+from mien.fusion import Probabilities, fuse
+from mien.media import Clip, ClipSource, Frame, clip_name, open_clip
+from mien.session import check_device
+from mien.speech import speech_features
+
+
+@dataclass(frozen=True)
+class Branch:
+    """What one branch answered, or why it did not."""
+
+    used: bool
+    reason: str | None
+    """Why the branch is out; ``None`` when it is used."""
+    probabilities: dict[str, float] | None
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a clip expresses; the fields are those of the JSON output."""
+
+    clip: str
+    emotion: str | None
+    """The likeliest of the eight; ``None`` when neither branch could answer."""
+    confidence: float | None
+    """Probability of ``emotion``, 0 to 1."""
+    probabilities: dict[str, float] | None
+    audio: Branch
+    video: Branch
+    duration_s: float
+    faces_found: float | None
+    """Share of the looked-at frames in which a face was found; ``None`` without a picture."""
+    bundle: dict[str, str]
+    """Name and SHA-256 of the bundle that answered."""
+    seconds: dict[str, float]
+    """Time that each stage took."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give plain values that JSON can hold."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A clip that could not be read, in the place of its prediction."""
+
+    clip: str
+    type: str
+    """Name of the error's class in :mod:`mien.errors`."""
+    message: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give plain values that JSON can hold."""
+        return {"clip": self.clip, "error": {"type": self.type, "message": self.message}}
+
+
+class Recogniser:
+    """Reads emotions from clips with one bundle; safe to call from several threads.
+
+    Args:
+        bundle: folder of a bundle; the embedded one when ``None``.
+        device: ``"cpu"`` or ``"cuda"``; never silently another.
+        detector: ``"haar"`` or ``"yunet"``; the bundle's own when ``None``.
+        detector_model: YuNet's ONNX file.
+
+    Raises:
+        BundleError: the bundle cannot be used.
+        DeviceUnavailable: the device cannot be used.
+        InvalidArgument: an unknown device or detector, or a model file that is missing.
+    """
+
+    def __init__(
+        self,
+        bundle: str | os.PathLike[str] | None = None,
+        *,
+        device: str = "cpu",
+        detector: str | None = None,
+        detector_model: str | os.PathLike[str] | None = None,
+    ) -> None:
+        check_device(device)
+        self.bundle: Bundle = load_bundle(bundle)
+        self._networks = Networks(self.bundle, device=device)
+        self._detector = make_detector(
+            detector or self.bundle.config.faces.detector,
+            model=None if detector_model is None else Path(detector_model),
+        )
+
+    @overload
+    def predict(self, clips: ClipSource) -> Prediction: ...
+
+    @overload
+    def predict(self, clips: Sequence[ClipSource]) -> list[Prediction | Failure]: ...
+
+    def predict(
+        self, clips: ClipSource | Sequence[ClipSource]
+    ) -> Prediction | list[Prediction | Failure]:
+        """Say what a clip, or each of several clips, expresses.
+
+        Args:
+            clips: one clip, as path, bytes or binary file object; or a list of clips.
+
+        Returns:
+            A prediction; for a list, a list in its order that holds a :class:`Failure` in the
+            place of each clip that cannot be read.
+
+        Raises:
+            UnreadableClip: the single clip cannot be read.
+
+        >>> recogniser = Recogniser()
+        >>> recogniser.predict(["no such file.mp4"])[0].type
+        'UnreadableClip'
+        """
+        if isinstance(clips, list | tuple):
+            return list(self.predict_each(clips))
+        return self._predict_one(clips)  # type: ignore[arg-type] # a sequence was met above
+
+    def predict_each(self, clips: Iterable[ClipSource]) -> Iterator[Prediction | Failure]:
+        """Predict clip by clip, yielding each answer as it is ready."""
+        for clip in clips:
+            try:
+                yield self._predict_one(clip)
+            except UnreadableClip as error:
+                yield Failure(clip_name(clip), type(error).__name__, str(error))
+
+    def _predict_one(self, source: ClipSource) -> Prediction:
+        config = self.bundle.config
+        watch = _Stopwatch()
+        with open_clip(
+            source,
+            frames=config.faces.frames,
+            sample_rate=config.speech.sample_rate,
+            samples=config.speech.samples,
+        ) as clip:
+            watch.lap("decode")
+            audio, audio_reason = self._audio(clip)
+            watch.lap("audio")
+            faces, video_reason = self._faces(clip, watch)
+            duration = clip.duration_s
+        video = self._video(faces)
+        watch.lap("embed")
+        fused = fuse(audio, video)
+        best = None if fused is None else int(np.argmax(fused))
+        return Prediction(
+            clip=clip_name(source),
+            emotion=None if best is None else EMOTIONS[best],
+            confidence=None if fused is None or best is None else float(fused[best]),
+            probabilities=_named(fused),
+            audio=Branch(audio is not None, audio_reason, _named(audio)),
+            video=Branch(video is not None, video_reason, _named(video)),
+            duration_s=round(duration, 3),
+            faces_found=None if faces is None else round(faces.found / faces.frames, 3),
+            bundle={"name": self.bundle.name, "sha256": self.bundle.sha256},
+            seconds=watch.seconds(),
+        )
+
+    def _audio(self, clip: Clip) -> tuple[Probabilities | None, str | None]:
+        if not self._networks.has("audio"):
+            return None, "the bundle has no audio network"
+        if clip.waveform is None:
+            return None, clip.audio_reason
+        features = speech_features(clip.waveform, config=self.bundle.config.speech)
+        return self._networks.answer("audio", features[None])[0], None
+
+    def _faces(self, clip: Clip, watch: "_Stopwatch") -> tuple[Faces | None, str | None]:
+        if not self._networks.has("video"):
+            return None, "the bundle has no video network"
+        if clip.video_reason is not None:
+            return None, clip.video_reason
+        config: FacesConfig = self.bundle.config.faces
+        faces = follow_faces(
+            _timed(clip.frames(), watch), config=config, detector=self._detector
+        )
+        watch.lap("faces")
+        return faces, faces.reason
+
+    def _video(self, faces: Faces | None) -> Probabilities | None:
+        embedder = self._networks.embedder
+        if faces is None or faces.crops is None or embedder is None:
+            return None
+        return self._networks.answer("video", embedder.embed(faces.crops)[None])[0]
+
+
+def load(
+    bundle: str | os.PathLike[str] | None = None,
+    *,
+    device: str = "cpu",
+    detector: str | None = None,
+    detector_model: str | os.PathLike[str] | None = None,
+) -> Recogniser:
+    """Load a bundle; the result predicts any number of clips.
+
+    Args and errors are those of :class:`Recogniser`.
+
+    >>> load().bundle.name
+    'default'
+    """
+    return Recogniser(bundle, device=device, detector=detector, detector_model=detector_model)
+
+
+def predict(clip: ClipSource) -> Prediction:
+    """Say what one clip expresses, by the embedded bundle on the processor.
+
+    Args and errors are those of :meth:`Recogniser.predict`; the bundle is loaded once.
+    """
+    return _default_recogniser().predict(clip)
+
+
+@functools.cache
+def _default_recogniser() -> Recogniser:
+    return Recogniser()
+
+
+class _Stopwatch:
+    """Seconds spent in each stage, though decoding and looking for faces take turns."""
+
+    def __init__(self) -> None:
+        self._start = self._last = time.perf_counter()
+        self._seconds: dict[str, float] = {}
+
+    def lap(self, stage: str) -> None:
+        now = time.perf_counter()
+        self._seconds[stage] = self._seconds.get(stage, 0.0) + now - self._last
+        self._last = now
+
+    def seconds(self) -> dict[str, float]:
+        stages = {
+            name: round(self._seconds.get(name, 0.0), 4)
+            for name in ("decode", "faces", "embed", "audio")
+        }
+        return {**stages, "total": round(time.perf_counter() - self._start, 4)}
+
+
+def _timed(frames: Iterator[Frame], watch: _Stopwatch) -> Iterator[Frame]:
+    while True:
+        watch.lap("faces")
+        frame = next(frames, None)
+        watch.lap("decode")
+        if frame is None:
+            return
+        yield frame
+
+
+def _named(probabilities: Probabilities | None) -> dict[str, float] | None:
+    if probabilities is None:
+        return None
+    return dict(zip(EMOTIONS, map(float, probabilities), strict=True))

@@ -1,0 +1,163 @@
+"""Predictions → what people and other tools read."""
+
+import csv
+import json
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TextIO
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from mien.bundle import Bundle
+from mien.emotions import EMOTIONS
+from mien.errors import InvalidArgument
+from mien.recognise import Branch, Failure, Prediction
+
+BAR_WIDTH = 12
+"""Characters of a bar that stands for probability 1."""
+EIGHTHS = " ▏▎▍▌▋▊▉"
+
+
+class TableWriter:
+    """Writes predictions to a file while they come; the ending says how.
+
+    ``.jsonl`` and ``.json`` hold one JSON object a line, as ``mien predict --json`` prints.
+    ``.csv`` holds the prediction table: ``clip`` and the eight fused probabilities, which are
+    empty where there is no answer.
+    """
+
+    def __init__(self, path: Path) -> None:
+        if path.suffix not in {".jsonl", ".json", ".csv"}:
+            raise InvalidArgument(f"--out must end in .jsonl, .json or .csv, not {path.name!r}")
+        self._is_table = path.suffix == ".csv"
+        try:
+            self._file: TextIO = path.open("w", encoding="utf-8", newline="")
+        except OSError as error:
+            raise InvalidArgument(
+                f"cannot write {path} ({error.strerror}); name a file in a folder that exists"
+            ) from error
+        self._csv = csv.DictWriter(self._file, ["clip", *EMOTIONS])
+        if self._is_table:
+            self._csv.writeheader()
+
+    def write(self, answer: Prediction | Failure) -> None:
+        """Append one answer, and have it on disk before the next clip."""
+        if self._is_table:
+            probabilities = getattr(answer, "probabilities", None) or {}
+            self._csv.writerow({"clip": answer.clip, **probabilities})
+        else:
+            self._file.write(json_line(answer) + "\n")
+        self._file.flush()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._file.close()
+
+
+def json_line(answer: Prediction | Failure) -> str:
+    """Give one JSON object in one line."""
+    return json.dumps(answer.to_dict(), ensure_ascii=False)
+
+
+def panel(prediction: Prediction) -> RenderableType:
+    """Show a prediction as a person likes to read it: bars, reasons and times."""
+    return Group(
+        _headline(prediction),
+        "",
+        _bars(prediction),
+        "",
+        *_reasons(prediction),
+        _times(prediction),
+    )
+
+
+def _headline(prediction: Prediction) -> Text:
+    line = Text(f"{prediction.clip}  ", style="bold")
+    line.append(f"{prediction.duration_s:.1f} s\n", style="dim")
+    if prediction.probabilities is None or prediction.confidence is None:
+        return line.append("no answer: neither the face nor the voice could be read", "yellow")
+    ranked = sorted(prediction.probabilities.items(), key=lambda pair: -pair[1])
+    line.append(str(prediction.emotion), style="bold green")
+    line.append(f" {prediction.confidence:.0%}", style="green")
+    line.append(f", or else {ranked[1][0]} {ranked[1][1]:.0%}", style="dim")
+    return line
+
+
+def _bars(prediction: Prediction) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0))
+    table.add_column("")
+    columns = (prediction.audio.probabilities, prediction.video.probabilities)
+    for name in ("audio", "video", "fused"):
+        table.add_column(name, min_width=BAR_WIDTH + 5, style="bold" if name == "fused" else "")
+    for emotion in EMOTIONS:
+        cells = [_bar(values, emotion) for values in (*columns, prediction.probabilities)]
+        chosen = emotion == prediction.emotion
+        table.add_row(emotion, *cells, style="green" if chosen else "")
+    return table
+
+
+def _bar(values: dict[str, float] | None, emotion: str) -> str:
+    if values is None:
+        return "·"
+    eighths = round(values[emotion] * BAR_WIDTH * 8)
+    whole, part = divmod(eighths, 8)
+    bar = "█" * whole + (EIGHTHS[part] if part else "")
+    return f"{bar:<{BAR_WIDTH}} {values[emotion]:4.0%}"
+
+
+def _reasons(prediction: Prediction) -> list[Text]:
+    found = prediction.faces_found
+    faces = "" if found is None else f"a face in {found:.0%} of the frames looked at"
+    return [
+        _reason("audio", prediction.audio, "the voice was heard"),
+        _reason("video", prediction.video, faces),
+    ]
+
+
+def _reason(name: str, branch: Branch, told: str) -> Text:
+    if branch.used:
+        return Text.assemble((f"{name}  ", "bold"), ("used", "green"), f": {told}")
+    return Text.assemble((f"{name}  ", "bold"), ("not used", "yellow"), f": {branch.reason}")
+
+
+def _times(prediction: Prediction) -> Text:
+    stages: dict[str, Any] = prediction.seconds
+    parts = ", ".join(f"{name} {value:.2f} s" for name, value in stages.items())
+    return Text.assemble(("time   ", "bold"), (parts, "dim"))
+
+
+def bundle_panel(bundle: Bundle) -> RenderableType:
+    """Show what a bundle is: networks, training data, held-out scores, terms."""
+    manifest = bundle.manifest
+    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column(style="bold")
+    table.add_column(overflow="fold")
+    table.add_row("bundle", f"{bundle.name} at {bundle.path}")
+    table.add_row("sha256", bundle.sha256)
+    for branch, network in manifest["networks"].items():
+        table.add_row(branch, f"{network['architecture']}, {network['parameters']:,} parameters")
+    if manifest["embedder"]:
+        width = bundle.config.embedding.width
+        table.add_row("embedder", f"{manifest['embedder']['name']}, {width} numbers a face")
+    for key in ("preset", "corpora", "protocol"):
+        table.add_row(key, _plain(manifest["training"][key]))
+    for what, scores in manifest["scores"].items():
+        table.add_row(f"held out, {what}", _plain(scores))
+    table.add_row("calibrated", "yes" if manifest["calibration"] else "no")
+    table.add_row("licence", manifest["licence"])
+    return table
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {item}" for name, item in value.items())
+    return str(value)
