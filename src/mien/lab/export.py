@@ -65,6 +65,7 @@ def export_onnx(
         output_names=[output_name],
     )
     _pool_channels_first(proto.graph)
+    _flatten_vectors(proto.graph)
     _drop_unused(proto.graph)
     proto.ir_version = IR_VERSION
     onnx.helper.set_model_props(proto, dict(sorted(metadata.items())))
@@ -191,6 +192,26 @@ def _become_transpose(node: onnx.NodeProto, source: str, order: list[int]) -> No
     node.input.append(source)
     del node.attribute[:]
     node.attribute.append(onnx.helper.make_attribute("perm", order))
+
+
+def _flatten_vectors(graph: onnx.GraphProto) -> None:
+    """Write constants of shape (1, 1, n) as (n) where broadcasting does the same.
+
+    ONNX Runtime takes a scale and an offset for those of a layer normalisation, and then runs its
+    nine nodes as one, only when they are vectors.
+    """
+    known = [*graph.value_info, *graph.input]
+    ranks = {value.name: len(value.type.tensor_type.shape.dim) for value in known}
+    inside = set[str]().union(*(_names_read(inner) for inner in _subgraphs(graph)))
+    for tensor in graph.initializer:
+        if len(tensor.dims) < 2 or set(tensor.dims[:-1]) != {1} or tensor.name in inside:
+            continue
+        readers = [node for node in graph.node if tensor.name in node.input]
+        others = [name for node in readers for name in node.input if name != tensor.name]
+        if {node.op_type for node in readers} <= {"Add", "Mul"} and all(
+            ranks.get(name, 0) >= len(tensor.dims) for name in others
+        ):
+            del tensor.dims[:-1]
 
 
 def _subgraphs(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
