@@ -438,11 +438,10 @@ def embedder(vit: keras.Model, preparation: Preparation, *, crop_size: int) -> k
             f"vit must take pictures of 3x{preparation.size}x{preparation.size} as preparation "
             f"says, not {vit.input_shape[1:]}"
         )
-    return keras.Model(
-        crops := keras.Input((crop_size, crop_size, 3), name="crops"),
-        vit(prepare(crops, preparation)),
-        name="embedder",
-    )
+    if crop_size < 1:
+        raise InvalidArgument(f"crop_size must be at least 1 pixel, not {crop_size}")
+    crops = keras.Input((crop_size, crop_size, 3), name="crops")
+    return keras.Model(crops, vit(prepare(crops, preparation)), name="embedder")
 
 
 def prepare(crops: Any, preparation: Preparation) -> Any:

@@ -49,7 +49,8 @@ class Release:
 
     revision: str
     """The commit that is loaded unless another revision is asked for."""
-    weights_sha256: str | None
+    weights_sha256: str
+    """Of ``model.safetensors`` at that commit."""
     licence: str
 
 
@@ -184,8 +185,6 @@ def convert(
         NoEmbedder: as :func:`load` does; or the file does not give Keras's embeddings.
         InvalidArgument: the crop size is below 1, or as :func:`load` does.
     """
-    if crop_size < 1:
-        raise InvalidArgument(f"crop_size must be at least 1 pixel, not {crop_size}")
     encoder = load(source, revision=revision)
     model = vit.embedder(encoder.network, encoder.preparation, crop_size=crop_size)
     precision = "int8" if int8 else "float32"
@@ -232,7 +231,7 @@ def _find(source: str | Path, revision: str | None) -> _Files:
                 f"revision must be left out for a folder, not {revision!r}: folders hold one"
             )
         return _in_folder(folder)
-    if isinstance(source, str) and re.fullmatch(r"[\w.-]+/[\w.-]+", source):
+    if isinstance(source, str) and re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", source):
         return _on_hub(source, revision)
     raise NoEmbedder(
         f"source must be a folder or a repository's id like {DEFAULT_SOURCE!r}, "
@@ -313,10 +312,10 @@ def _download(repository: str, name: str, revision: str) -> Path:
         absent = isinstance(error, hub_errors.EntryNotFoundError) and not isinstance(
             error, hub_errors.LocalEntryNotFoundError
         )
-        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
         kind = _NotInRepository if absent else NoEmbedder
         raise kind(
-            f"cannot get {name} of {repository}@{revision}: {reason} Without a connection, put "
+            f"cannot get {name} of {repository}@{revision}: {reason}. Without a connection, put "
             f"{CONFIG}, {PREPARATION} and {WEIGHTS} of {repository} into a folder by hand and "
             "run: mien embedder convert FOLDER --out F.onnx (pytorch_model.bin is never read: a "
             "pickle can run any code)"
