@@ -38,9 +38,8 @@ from media_samples import (
     with_orientation,
     write_clip,
 )
-from mien import media
 from mien.errors import InvalidArgument, UnreadableClip
-from mien.media import Clip, Frame, clip_name, open_clip, shown_at_middles
+from mien.media import Clip, Frame, clip_name, container, open_clip, reader, shown_at_middles, walk
 
 RATE = 16_000
 TONE = sine(440, seconds=1, rate=RATE)
@@ -75,14 +74,14 @@ def unreadable(source: Any) -> str:
 def decoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The presentation times of all frames that leave a decoder."""
     seen: list[int] = []
-    timed = media._timed
+    timed = walk.timed
 
     def watched(*arguments: Any) -> Iterator[Any]:
         for shown in timed(*arguments):
             seen.append(shown.pts)
             yield shown
 
-    monkeypatch.setattr(media, "_timed", watched)
+    monkeypatch.setattr(walk, "timed", watched)
     return seen
 
 
@@ -529,7 +528,7 @@ def test_clip_names(tmp_path: Path) -> None:
 
 
 def test_a_stream_without_end_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(media, "MAX_STREAMED_BYTES", 2**20)
+    monkeypatch.setattr(reader, "MAX_STREAMED_BYTES", 2**20)
     with pytest.raises(UnreadableClip, match="expected at most 1 MiB from a file that cannot seek"):
         read(Pipe(bytes(2**21)))
 
@@ -650,7 +649,7 @@ def test_pictures_that_do_not_decode_leave_the_sound() -> None:
 
 
 def test_pictures_beyond_the_limit_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(media, "MAX_PIXELS", 1_000)
+    monkeypatch.setattr(container, "MAX_PIXELS", 1_000)
     clip, _ = read(clip_bytes(waveform=TONE))
     assert clip.video_reason == "pictures of 64x48 are larger than 1000 pixels"
 
@@ -823,7 +822,7 @@ def test_large_pictures_are_held_by_few_threads() -> None:
     threads = []
     for size in ((64, 48), (3_840, 2_160), LARGE):
         context: Any = SimpleNamespace(width=size[0], height=size[1])
-        media._prepare(context)
+        container.prepare_decoder(context)
         threads.append(context.thread_count)
     assert threads[0] == threads[1] == min(4, os.cpu_count() or 1)
     assert threads[2] == 1
