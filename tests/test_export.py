@@ -104,7 +104,7 @@ def pools_of_every_kind() -> keras.Model:
     return chain(
         (12, 15, 3),
         layers.SeparableConv2D(4, 3, strides=2, padding="same"),
-        layers.MaxPooling2D(3, strides=1, padding="same"),
+        layers.MaxPooling2D((3, 2), strides=1, padding="same"),
         layers.AveragePooling2D(2),
         layers.GlobalAveragePooling2D(),
     )

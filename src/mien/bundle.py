@@ -198,8 +198,7 @@ def verify_bundle(path: str | os.PathLike[str] | None = None) -> float:
     golden = bundle.file("golden")
     if golden is None:
         raise BundleMismatch(f"{bundle.path} has no golden output; export the bundle again")
-    with np.load(golden, allow_pickle=False) as stored:
-        arrays = {name: stored[name] for name in stored.files}
+    arrays = _read_golden(golden)
     outputs = golden_outputs(Networks(bundle), arrays)
     difference = max(float(np.abs(outputs[name] - arrays[name]).max()) for name in outputs)
     if difference > GOLDEN_TOLERANCE:
@@ -208,6 +207,16 @@ def verify_bundle(path: str | os.PathLike[str] | None = None) -> float:
             f"from the stored ones (at most {GOLDEN_TOLERANCE:.0e}); do not trust this bundle here"
         )
     return difference
+
+
+def _read_golden(path: Path) -> dict[str, np.ndarray]:
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            return {name: stored[name] for name in stored.files}
+    except (ValueError, OSError) as error:
+        raise BundleMismatch(
+            f"{path} holds no golden input and output ({error}); export the bundle again"
+        ) from error
 
 
 def _read_manifest(folder: Path) -> dict[str, Any]:

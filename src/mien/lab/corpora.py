@@ -2,7 +2,8 @@
 
 import re
 import zipfile
-from collections.abc import Iterator, Sequence
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -53,6 +54,11 @@ class Example:
     """A moving picture; stills have neither sound nor a moving picture."""
 
     @property
+    def title(self) -> str:
+        """Name of the file for people."""
+        return f"{self.path}: {self.member}" if self.member else str(self.path)
+
+    @property
     def is_still(self) -> bool:
         """Whether this is a picture and not a clip."""
         return not (self.has_sound or self.has_picture)
@@ -85,7 +91,26 @@ def read_corpus(path: Path) -> list[Example]:
             f"{path}: neither RAVDESS recordings (03-01-05-01-02-01-12.wav) nor FER2013 stills "
             f"(train/happy/*.jpg) among its {len(names)} files"
         )
-    return sorted(examples, key=lambda example: (example.key, str(example.path)))
+    return sorted(examples, key=lambda example: (example.key, example.title))
+
+
+def once_each(examples: Iterable[Example]) -> list[Example]:
+    """Keep one file of each performance.
+
+    RAVDESS has each as sound, as picture and as both: trained on together, they would count
+    twice. The file of one kind stays: its sound is not compressed.
+
+    >>> both = Example(key="a", emotion="sad", corpus="ravdess", path=Path("01-a.mp4"),
+    ...                has_sound=True, has_picture=True)
+    >>> sound = Example(key="a", emotion="sad", corpus="ravdess", path=Path("03-a.wav"),
+    ...                 has_sound=True)
+    >>> once_each([both, sound]) == [sound]
+    True
+    """
+    kept: dict[tuple[str, str], Example] = {}
+    for example in sorted(examples, key=lambda example: example.has_sound and example.has_picture):
+        kept.setdefault((example.corpus, example.key), example)
+    return list(kept.values())
 
 
 def targets(example: Example) -> np.ndarray:
@@ -110,7 +135,11 @@ def targets(example: Example) -> np.ndarray:
 
 
 def read_contents(examples: Sequence[Example]) -> Iterator[bytes]:
-    """Read the files of many examples, opening each zip file once."""
+    """Read the files of many examples, opening each zip file once.
+
+    Raises:
+        TrainingDataError: a zip file is damaged.
+    """
     with ExitStack() as stack:
         archives: dict[Path, zipfile.ZipFile] = {}
         for example in examples:
@@ -119,7 +148,16 @@ def read_contents(examples: Sequence[Example]) -> Iterator[bytes]:
                 continue
             if example.path not in archives:
                 archives[example.path] = stack.enter_context(zipfile.ZipFile(example.path))
-            yield archives[example.path].read(example.member)
+            yield _member(archives[example.path], example)
+
+
+def _member(archive: zipfile.ZipFile, example: Example) -> bytes:
+    try:
+        return archive.read(example.member or "")
+    except (zipfile.BadZipFile, zlib.error) as error:
+        raise TrainingDataError(
+            f"{example.title} is damaged ({error}); fetch the corpus again"
+        ) from error
 
 
 def _names_below(path: Path) -> Iterator[str]:

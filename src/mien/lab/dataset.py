@@ -1,10 +1,13 @@
 """Examples → arrays to train on: features cached once, stills shown as sequences, batches."""
 
 import hashlib
+import logging
+import math
 import os
-import tempfile
-from collections.abc import Callable, Iterable, Sequence
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,15 +20,20 @@ from rich.progress import track
 
 from mien.config import FacesConfig, SpeechConfig, config_hash
 from mien.embed import Embedder
-from mien.errors import TrainingDataError
+from mien.errors import TrainingDataError, UnreadableClip
 from mien.faces import Detector, follow_faces
 from mien.lab.augment import variants
 from mien.lab.corpora import Example, read_contents, targets
-from mien.media import open_clip
+from mien.media import Clip, open_clip
 from mien.speech import speech_features
+
+logger = logging.getLogger(__name__)
 
 CACHE_FORMAT = "1"
 """Raised when features change without their config changing: old entries are then passed over."""
+
+SEQUENCES_AN_ENTRY = 256
+"""Stills whose embedded sequences are cached together: what a killed run loses at most."""
 
 
 @dataclass(frozen=True)
@@ -49,16 +57,20 @@ class FeatureCache:
         self.folder = folder
 
     def get(self, *parts: str | bytes, compute: Callable[[], np.ndarray]) -> np.ndarray:
-        """Load the array computed from ``parts``, or compute and keep it."""
+        """Load the array computed from ``parts``, or compute and keep it.
+
+        An entry that cannot be read, as a full disk leaves one, is computed again.
+        """
         digest = hashlib.sha256(CACHE_FORMAT.encode())
         for part in parts:
             value = part.encode() if isinstance(part, str) else part
             digest.update(len(value).to_bytes(8, "big") + value)
         name = digest.hexdigest()
         path = self.folder / name[:2] / f"{name}.npy"
-        if path.exists():
+        try:
             return np.asarray(np.load(path, allow_pickle=False))
-        array = compute()
+        except (FileNotFoundError, ValueError, EOFError):
+            array = compute()
         write_atomically(path, lambda file: np.save(file, array))
         return array
 
@@ -66,15 +78,13 @@ class FeatureCache:
 def write_atomically(path: Path, write: Callable[[Any], None]) -> None:
     """Write a file so that it is there whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(
-        dir=path.parent, suffix=f".part{path.suffix}", delete=False
-    ) as file:
-        try:
+    part = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
+    try:
+        with part.open("wb") as file:
             write(file)
-            file.close()
-            Path(file.name).replace(path)
-        finally:
-            Path(file.name).unlink(missing_ok=True)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def speech_arrays(
@@ -107,8 +117,7 @@ def speech_arrays(
         waveform = _waveform(example, content, config)
         if not augmented:
             return speech_features(waveform, config=config)[None]
-        generator = np.random.default_rng([seed, *hashlib.sha256(content).digest()])
-        heard = variants(waveform, rng=generator, config=config)
+        heard = variants(waveform, rng=_chance(seed, content), config=config)
         return np.stack([speech_features(variant, config=config) for variant in heard])
 
     def load(example: Example) -> np.ndarray:
@@ -142,7 +151,7 @@ def still_crops(examples: Sequence[Example], *, config: FacesConfig) -> Arrays:
     for place, (example, content) in enumerate(zip(examples, contents, strict=True)):
         picture = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR_RGB)
         if picture is None:
-            raise TrainingDataError(f"{example.path}: {example.member or ''} is no picture")
+            raise TrainingDataError(f"{example.title} is no picture; leave it out")
         crops[place] = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
     return Arrays(crops, np.stack([targets(example) for example in examples]))
 
@@ -152,26 +161,33 @@ def sequence_embeddings(
 ) -> Arrays:
     """Show each still as a clip of a face that moves a little, and embed its frames.
 
+    How a face moves depends on the seed and on the still alone.
+
     Returns:
-        Inputs float32 of shape ``(stills, frames, width)``.
+        Inputs float32 of shape ``(stills, frames, width)``, rounded to float16: three digits,
+        far less than frames differ by, for half of the cache.
     """
 
-    def compute() -> np.ndarray:
-        generator = np.random.default_rng(seed)
-        rows = np.empty((len(crops.inputs), config.frames, embedder.width), np.float16)
-        for place, crop in _progress(crops.inputs, description="embeddings of sequences"):
-            rows[place] = embedder.embed(moving_sequence(crop, frames=config.frames, rng=generator))
-        return rows
+    def embedded(crop: np.ndarray) -> np.ndarray:
+        moving = moving_sequence(crop, frames=config.frames, rng=_chance(seed, crop.tobytes()))
+        return embedder.embed(moving).astype(np.float16)
 
-    rows = cache.get(
-        "sequences",
-        config_hash(config),
-        embedder.sha256,
-        str(seed),
-        crops.inputs.tobytes(),
-        compute=compute,
-    )
-    return Arrays(rows.astype(np.float32), crops.targets)
+    def load(some: np.ndarray) -> np.ndarray:
+        return cache.get(
+            "sequences",
+            config_hash(config),
+            embedder.sha256,
+            str(seed),
+            some.tobytes(),
+            compute=lambda: np.stack([embedded(crop) for crop in some]),
+        )
+
+    inputs = np.empty((len(crops.inputs), config.frames, embedder.width), np.float32)
+    starts = range(0, len(inputs), SEQUENCES_AN_ENTRY)
+    for start in _tracked(starts, total=len(starts), description="embeddings of sequences"):
+        part = slice(start, start + SEQUENCES_AN_ENTRY)
+        inputs[part] = load(crops.inputs[part])
+    return Arrays(inputs, crops.targets)
 
 
 def clip_embeddings(
@@ -188,10 +204,15 @@ def clip_embeddings(
 
     Returns:
         Inputs float32 of shape ``(clips, frames, width)``.
+
+    Raises:
+        TrainingDataError: a clip cannot be read or has no moving picture.
     """
 
-    def compute(content: bytes) -> np.ndarray:
-        with open_clip(content, frames=config.frames, sample_rate=8_000, samples=1) as clip:
+    def compute(example: Example, content: bytes) -> np.ndarray:
+        with _opened(example, content, frames=config.frames) as clip:
+            if clip.video_reason is not None:
+                raise TrainingDataError(f"{example.title}: {clip.video_reason}; leave the clip out")
             faces = follow_faces(clip.frames(), config=config, detector=detector)
         if faces.crops is None:
             return np.empty((0, config.frames, embedder.width), np.float32)
@@ -204,11 +225,13 @@ def clip_embeddings(
             config_hash(config),
             embedder.sha256,
             content,
-            compute=lambda: compute(content),
+            compute=lambda: compute(example, content),
         )
 
     rows = _in_threads(load, examples, description="faces and embeddings")
     kept = [targets(e) for e, row in zip(examples, rows, strict=True) if len(row)]
+    if len(kept) < len(examples):
+        logger.warning("left out: %d clips with too few faces", len(examples) - len(kept))
     empty = np.empty((0, config.frames, embedder.width), np.float32)
     return Arrays(np.concatenate([empty, *rows]), np.reshape(kept, (-1, 8)).astype(np.float32))
 
@@ -244,7 +267,8 @@ def _posed(face: np.ndarray, pose: np.ndarray, *, size: int) -> np.ndarray:
     matrix[:, 2] += (shift_x * size, shift_y * size)
     posed = cv2.warpAffine(face, matrix, (size, size), borderMode=cv2.BORDER_REPLICATE)
     lit = (posed.astype(np.float32) - 128.0) * float(np.exp(contrast)) + 128.0 + brightness
-    return np.clip(np.rint(lit), 0, 255).astype(np.uint8)
+    pixels: np.ndarray = np.clip(np.rint(lit), 0, 255).astype(np.uint8)
+    return pixels
 
 
 class Batches(keras.utils.PyDataset):  # type: ignore[misc] # keras is untyped
@@ -270,7 +294,7 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc] # keras is untyped
 
     def __len__(self) -> int:
         """Batches an epoch; the last one may be smaller."""
-        return -(-len(self.arrays.inputs) // self.batch_size)
+        return math.ceil(len(self.arrays.inputs) / self.batch_size)
 
     def __getitem__(self, place: int) -> tuple[np.ndarray, np.ndarray]:
         """Give one batch of inputs and targets."""
@@ -298,19 +322,37 @@ def augment_stills(crops: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return posed
 
 
+def _chance(seed: int, content: bytes) -> np.random.Generator:
+    return np.random.default_rng([seed, *hashlib.sha256(content).digest()])
+
+
 def _waveform(example: Example, content: bytes, config: SpeechConfig) -> np.ndarray:
-    with open_clip(
-        content, frames=1, sample_rate=config.sample_rate, samples=config.samples
-    ) as clip:
+    with _opened(example, content, sample_rate=config.sample_rate, samples=config.samples) as clip:
         if clip.waveform is None:
-            raise TrainingDataError(f"{example.path}: {clip.audio_reason}; leave the clip out")
+            raise TrainingDataError(f"{example.title}: {clip.audio_reason}; leave the clip out")
         return clip.waveform
 
 
-def _progress(items: Sequence[Any] | np.ndarray, *, description: str) -> Iterable[tuple[int, Any]]:
-    return enumerate(
-        track(items, description, console=Console(stderr=True), total=len(items), transient=True)
-    )
+@contextmanager
+def _opened(
+    example: Example,
+    content: bytes,
+    *,
+    frames: int = 1,
+    sample_rate: int = 8_000,
+    samples: int = 1,
+) -> Iterator[Clip]:
+    try:
+        with open_clip(content, frames=frames, sample_rate=sample_rate, samples=samples) as clip:
+            yield clip
+    except UnreadableClip as error:
+        reason = str(error).removeprefix("<bytes>: ")
+        raise TrainingDataError(f"{example.title}: {reason}") from error
+
+
+def _tracked(items: Iterable[Any], *, total: int, description: str) -> Iterable[Any]:
+    console = Console(stderr=True)
+    return track(items, description, total=total, console=console, transient=True)
 
 
 def _in_threads(
@@ -320,12 +362,5 @@ def _in_threads(
     description: str,
 ) -> list[np.ndarray]:
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        return list(
-            track(
-                pool.map(load, examples),
-                description,
-                total=len(examples),
-                console=Console(stderr=True),
-                transient=True,
-            )
-        )
+        loaded = pool.map(load, examples)
+        return list(_tracked(loaded, total=len(examples), description=description))

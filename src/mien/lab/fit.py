@@ -1,11 +1,15 @@
 """One network, trained: Adam, a checkpoint an epoch, the best epoch by the validation part."""
 
+import hashlib
 import json
+import sys
+import zipfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import keras
+import numpy as np
 
 from mien.errors import TrainingDataError
 from mien.lab.dataset import Arrays, Batches, write_atomically
@@ -34,7 +38,7 @@ class Fitted:
     """Training and validation loss of each epoch."""
 
 
-def fit(
+def fit(  # noqa: PLR0913 - network, two parts of data, how, where, whether anew
     network: keras.Model,
     batches: Batches,
     *,
@@ -45,21 +49,27 @@ def fit(
 ) -> Fitted:
     """Train a network; a run that was stopped or killed loses at most the epoch it was in.
 
+    A resumed run ends with the weights of an unbroken one: all chance is drawn from the seed and
+    the epoch's number.
+
     Args:
-        network: untrained; its weights are replaced when a run is resumed.
+        network: untrained; on resuming, the checkpoint's takes its place.
         batches: the training part.
-        validation: chooses the epoch: the one with the lowest cross-entropy here.
+        validation: chooses the epoch: the one with the lowest loss here, with the recipe's label
+            smoothing as in training.
         recipe: how to train.
         folder: where checkpoints and the history live.
         resume: go on from the checkpoint in ``folder`` when there is one; else start anew.
 
     Raises:
-        TrainingDataError: the checkpoint was made with another recipe.
+        TrainingDataError: a part is empty; the loss is not finite; the checkpoint was made with
+            another recipe or other data, or is damaged.
     """
+    _require_rows(train=batches.arrays, validation=validation)
     folder.mkdir(parents=True, exist_ok=True)
-    checkpoint = _Checkpoint(folder, recipe)
+    checkpoint = _Checkpoint(folder, recipe, batches=batches, validation=validation)
     if resume and checkpoint.load():
-        network = keras.saving.load_model(folder / checkpoint.state["last"])
+        network = _load(folder / checkpoint.state["last"])
     else:
         checkpoint.clear()
         _compile(network, recipe, steps=len(batches))
@@ -72,9 +82,12 @@ def fit(
             initial_epoch=done,
             validation_data=(validation.inputs, validation.targets),
             callbacks=[checkpoint],
-            verbose="auto",
+            # Keras would shuffle the batches again, by chance that no checkpoint holds.
+            shuffle=False,
+            # In a log, a line an epoch; a bar would leave hundreds.
+            verbose="auto" if sys.stdout.isatty() else 2,
         )
-    best = keras.saving.load_model(folder / "best.keras", compile=False)
+    best = _load(folder / "best.keras")
     return Fitted(best, checkpoint.state["best_epoch"], checkpoint.history)
 
 
@@ -88,13 +101,48 @@ def _compile(network: keras.Model, recipe: Recipe, *, steps: int) -> None:
     )
 
 
-class _Checkpoint(keras.callbacks.Callback):  # type: ignore[misc] # keras is untyped
-    """Keep the last and the best epoch on disk; ``state.json`` is written last, and whole."""
+def _require_rows(**parts: Arrays) -> None:
+    for name, arrays in parts.items():
+        if not len(arrays.inputs):
+            raise TrainingDataError(f"the {name} part has no examples left; give more data")
 
-    def __init__(self, folder: Path, recipe: Recipe) -> None:
+
+def _load(path: Path) -> keras.Model:
+    try:
+        return keras.saving.load_model(path)
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise TrainingDataError(
+            f"{path} is missing or damaged; leave out --resume to start anew"
+        ) from error
+
+
+def _fingerprint(batches: Batches, validation: Arrays) -> str:
+    """Hash what is trained on: nobody may be tested who an earlier run was trained on."""
+    digest = hashlib.sha256(str(batches.seed).encode())
+    for arrays in (batches.arrays, validation):
+        for array in (arrays.inputs, arrays.targets):
+            digest.update(str(array.shape).encode())
+            digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()
+
+
+class _Checkpoint(keras.callbacks.Callback):  # type: ignore[misc] # keras is untyped
+    """Keep the last and the best epoch on disk; ``state.json`` is written last, and whole.
+
+    An epoch that was killed before that is run again, just as it was, and its files replaced.
+    """
+
+    def __init__(
+        self, folder: Path, recipe: Recipe, *, batches: Batches, validation: Arrays
+    ) -> None:
         super().__init__()
         self.folder = folder
-        self.state: dict[str, Any] = {"recipe": asdict(recipe), "history": []}
+        self.seed = batches.seed
+        self.state: dict[str, Any] = {
+            "recipe": asdict(recipe),
+            "data": _fingerprint(batches, validation),
+            "history": [],
+        }
 
     @property
     def history(self) -> list[dict[str, float]]:
@@ -104,10 +152,21 @@ class _Checkpoint(keras.callbacks.Callback):  # type: ignore[misc] # keras is un
         path = self.folder / "state.json"
         if not path.exists():
             return False
-        state = json.loads(path.read_text())
-        if state["recipe"] != self.state["recipe"]:
+        try:
+            state = {"data": self.state["data"], **json.loads(path.read_text())}
+            recipe = state["recipe"]
+        except (ValueError, TypeError, KeyError) as error:
             raise TrainingDataError(
-                f"{self.folder} holds a run with {state['recipe']}, not {self.state['recipe']}; "
+                f"{path} is damaged ({error}); leave out --resume to start anew"
+            ) from error
+        if recipe != self.state["recipe"]:
+            raise TrainingDataError(
+                f"{self.folder} holds a run with {recipe}, not {self.state['recipe']}; "
+                "give the same options, or leave out --resume to start anew"
+            )
+        if state["data"] != self.state["data"]:
+            raise TrainingDataError(
+                f"{self.folder} holds a run on other data, or with another seed; "
                 "give the same options, or leave out --resume to start anew"
             )
         self.state = state
@@ -117,8 +176,20 @@ class _Checkpoint(keras.callbacks.Callback):  # type: ignore[misc] # keras is un
         for path in (self.folder / "state.json", *self.folder.glob("*.keras")):
             path.unlink(missing_ok=True)
 
+    def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:  # noqa: ARG002
+        # Keras saves no state of dropout's chance.
+        states = [v for v in self.model.variables if v.name == "seed_generator_state"]
+        for place, state in enumerate(states):
+            chance = np.random.SeedSequence([self.seed, epoch, place])
+            state.assign(np.array([*chance.generate_state(1), 0], np.uint32))
+
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         losses = {name: float(value) for name, value in (logs or {}).items()}
+        if not np.isfinite(list(losses.values())).all():
+            raise TrainingDataError(
+                f"the loss of epoch {epoch + 1} is not finite ({losses}); look for features that "
+                "are not finite, or train with a lower learning rate"
+            )
         earlier = [row["val_loss"] for row in self.state["history"]]
         last = f"epoch-{epoch + 1:04d}.keras"
         self._save(last)

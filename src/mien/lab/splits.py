@@ -11,7 +11,10 @@ from mien.lab.corpora import Example
 
 @dataclass(frozen=True)
 class Split:
-    """Three disjoint parts of a corpus; no speaker is in two of them."""
+    """Three disjoint parts of a corpus.
+
+    No speaker is in two of them, unless all of the corpus is by one, and no performance.
+    """
 
     train: tuple[Example, ...]
     validation: tuple[Example, ...]
@@ -28,8 +31,8 @@ def split_examples(
     """Split by the corpus's own parts where it has them, by speaker elsewhere.
 
     The validation part, which chooses the epoch, is taken from the training clips: whole
-    speakers, so that it sees what the test will see. Where a corpus names no speakers, or only
-    one, single clips are drawn.
+    speakers, so that it sees what the test will see. Clips without a named speaker are drawn one
+    by one, and so is everything where there is only one speaker.
 
     Args:
         examples: what :func:`mien.lab.corpora.read_corpus` lists.
@@ -73,9 +76,9 @@ def split_examples(
 
 
 def _validation_keys(examples: Sequence[Example], *, share: float, seed: int) -> set[str]:
-    speakers = {example.speaker for example in examples}
-    by_speaker = None not in speakers and len(speakers) > 1
-    group_of = {e.key: (e.speaker or "") if by_speaker else e.key for e in examples}
+    group_of = {example.key: example.speaker or example.key for example in examples}
+    if len(set(group_of.values())) < 2:
+        group_of = {key: key for key in group_of}
     groups = sorted(set(group_of.values()))
     if len(groups) < 2:
         return set()

@@ -3,7 +3,8 @@
 import logging
 import shutil
 import tempfile
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -28,9 +29,9 @@ from mien.bundle import (
 from mien.config import Config, EmbeddingConfig, FacesConfig, SpeechConfig, config_hash
 from mien.embed import Embedder
 from mien.emotions import EMOTIONS
-from mien.errors import InvalidArgument, TrainingDataError
+from mien.errors import BundleError, InvalidArgument, TrainingDataError
 from mien.faces import make_detector
-from mien.lab.corpora import Example, read_corpus
+from mien.lab.corpora import Example, once_each, read_corpus
 from mien.lab.dataset import (
     Arrays,
     Batches,
@@ -56,6 +57,9 @@ from mien.lab.networks import (
 from mien.lab.splits import Split, sample, split_examples
 
 logger = logging.getLogger(__name__)
+
+ANSWER_BATCH = 32
+"""Clips that a branch is scored on at once; the paper's audio network takes 12 MB for each."""
 
 AudioBuilder = Callable[[np.ndarray, SpeechConfig], keras.Model]
 VideoBuilder = Callable[..., keras.Model]
@@ -93,6 +97,16 @@ class TrainingOptions:
     resume: bool = False
     cache: Path | None = None
     """Folder of computed features; the user's cache folder when ``None``."""
+
+    def __post_init__(self) -> None:
+        if self.preset not in PRESETS:
+            raise InvalidArgument(
+                f"preset must be one of {', '.join(PRESETS)}, not {self.preset!r}"
+            )
+        for name in ("epochs", "limit"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise InvalidArgument(f"{name} must be at least 1, not {value}")
 
 
 def _paper_audio(features: np.ndarray, config: SpeechConfig) -> keras.Model:
@@ -156,22 +170,33 @@ def train_bundle(data: Sequence[Path], out: Path, *, options: TrainingOptions) -
         options: how to train.
 
     Raises:
-        InvalidArgument: an unknown preset, or one that needs an embedder.
+        InvalidArgument: the preset needs an embedder, the embedder does not fit, or ``out`` holds
+            something else than a bundle.
+        NoEmbedder: the embedder is not there.
         TrainingDataError: the corpora cannot be trained on.
     """
+    _require_replaceable(out)
     run = _Run(data, options)
     logger.info("training on %s", ", ".join(map(str, jax.devices())))
     return run.export(out)
+
+
+def _require_replaceable(out: Path) -> None:
+    if not out.exists():
+        return
+    try:
+        load_bundle(out)
+    except BundleError as error:
+        raise InvalidArgument(
+            f"out must be a new folder or that of a bundle, not {out}: it is there and is not "
+            "replaced, as it holds no bundle that this mien wrote"
+        ) from error
 
 
 class _Run:
     """One training run: its data, its options and what is shared by the branches."""
 
     def __init__(self, data: Sequence[Path], options: TrainingOptions) -> None:
-        if options.preset not in PRESETS:
-            raise InvalidArgument(
-                f"preset must be one of {', '.join(PRESETS)}, not {options.preset!r}"
-            )
         self.options = options
         self.preset = PRESETS[options.preset]
         self.cache = FeatureCache(
@@ -179,14 +204,10 @@ class _Run:
         )
         self.speech, self.faces = SpeechConfig(), FacesConfig()
         examples = [example for path in data for example in self._read(path)]
-        self.sounding = [example for example in examples if example.has_sound]
-        self.pictured = [example for example in examples if example.has_picture]
-        self.stills = [example for example in examples if example.is_still]
-        if self.seen and not (options.embedder or self.preset.expression_recipe):
-            raise InvalidArgument(
-                f"preset {options.preset!r} needs --embedder F.onnx; make one with 'mien embedder "
-                "convert google/vit-base-patch16-224-in21k --out F.onnx'"
-            )
+        self.sounding = once_each(example for example in examples if example.has_sound)
+        self.pictured = once_each(example for example in examples if example.has_picture)
+        self.stills = once_each(example for example in examples if example.is_still)
+        self._require_embedder()
         self.scores: dict[str, dict[str, float]] = {}
         self.fitted: dict[str, Fitted] = {}
 
@@ -194,6 +215,20 @@ class _Run:
     def seen(self) -> list[Example]:
         """Clips and stills that the video branch can learn from."""
         return [*self.pictured, *self.stills]
+
+    def _require_embedder(self) -> None:
+        if self.options.embedder or not self.seen:
+            return
+        if self.preset.expression_recipe is None:
+            raise InvalidArgument(
+                f"preset {self.options.preset!r} needs --embedder F.onnx; make one with 'mien "
+                "embedder convert google/vit-base-patch16-224-in21k --out F.onnx'"
+            )
+        if not self.stills:
+            raise InvalidArgument(
+                f"preset {self.options.preset!r} trains its embedder on stills, and there are "
+                "none; add --data of FER2013, or give --embedder F.onnx"
+            )
 
     def _read(self, path: Path) -> list[Example]:
         examples = read_corpus(path)
@@ -213,7 +248,7 @@ class _Run:
         if strangers:
             raise TrainingDataError(f"no clip of the speakers {', '.join(sorted(strangers))}")
         out.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=out.parent) as scratch:
+        with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as scratch:
             folder = Path(scratch) / "bundle"
             folder.mkdir()
             embedder = self._embedder(folder) if self.seen else None
@@ -223,17 +258,22 @@ class _Run:
             }
             self._write(folder, out.name, embedder, tested)
             verify_bundle(folder)
+            _require_replaceable(out)
             if out.exists():
-                load_bundle(out)
-                shutil.rmtree(out)
-            shutil.move(folder, out)
+                out.rename(Path(scratch) / "older")
+            folder.rename(out)
         return load_bundle(out)
 
     def _embedder(self, folder: Path) -> Embedder:
         path = folder / "embedder.onnx"
         if self.options.embedder is not None:
             # Opened first, so that a wrong file is named before it is copied.
-            Embedder(self.options.embedder)
+            given = Embedder(self.options.embedder)
+            if given.crop_size != self.faces.crop_size:
+                raise InvalidArgument(
+                    f"embedder must take crops of {self.faces.crop_size} pixels, "
+                    f"not {given.crop_size}"
+                )
             shutil.copyfile(self.options.embedder, path)
             return Embedder(path)
         recipe = self._recipe(self.preset.expression_recipe or Recipe())
@@ -275,12 +315,16 @@ class _Run:
 
     def _audio(self, folder: Path) -> Arrays | None:
         split = self._split(self.sounding)
-        shared = {"config": self.speech, "cache": self.cache, "seed": self.options.seed}
+        shared: dict[str, Any] = {
+            "config": self.speech,
+            "cache": self.cache,
+            "seed": self.options.seed,
+        }
         train = speech_arrays(split.train, augmented=True, **shared)
         validation = speech_arrays(split.validation, augmented=False, **shared)
         keras.utils.set_random_seed(self.options.seed)
         network = self.preset.audio(train.inputs, self.speech)
-        self._fit_branch("audio", network, train, validation, folder, "features")
+        self._fit_branch("audio", network, train, validation, folder)
         if not split.test:
             return None
         return speech_arrays(split.test, augmented=False, **shared)
@@ -291,7 +335,7 @@ class _Run:
         validation = self._embedded(split.validation, embedder)
         keras.utils.set_random_seed(self.options.seed)
         network = self.preset.video(self.faces, width=embedder.width)
-        self._fit_branch("video", network, train, validation, folder, "embeddings")
+        self._fit_branch("video", network, train, validation, folder)
         return self._embedded(split.test, embedder) if split.test else None
 
     def _embedded(self, examples: Sequence[Example], embedder: Embedder) -> Arrays:
@@ -309,6 +353,9 @@ class _Run:
         if stills:
             crops = still_crops(stills, config=self.faces)
             parts.append(sequence_embeddings(crops, seed=self.options.seed, **shared))
+        # One part is passed on as it is: a copy of all FER2013's embeddings is gigabytes.
+        if len(parts) == 1:
+            return parts[0]
         return Arrays(
             np.concatenate([part.inputs for part in parts]),
             np.concatenate([part.targets for part in parts]),
@@ -321,7 +368,6 @@ class _Run:
         train: Arrays,
         validation: Arrays,
         folder: Path,
-        input_name: str,
     ) -> None:
         recipe = self._recipe(getattr(self.preset, f"{branch}_recipe"))
         self.fitted[branch] = fitted = fit(
@@ -335,7 +381,7 @@ class _Run:
         export_onnx(
             fitted.network,
             folder / f"{branch}.onnx",
-            input_names=[input_name],
+            input_names=[fitted.network.inputs[0].name],
             output_name="probabilities",
             metadata={"mien.network": fitted.network.name},
         )
@@ -355,14 +401,15 @@ class _Run:
         )
         config = Config(speech=self.speech, faces=self.faces, embedding=embedding)
         manifest = self._manifest(folder, name, config, embedder)
-        inputs = golden_inputs(config)
+        inputs: dict[str, Any] = golden_inputs(config)
         np.savez(folder / "golden.npz", **inputs)
         write_manifest(folder, manifest)
         networks = Networks(load_bundle(folder))
-        np.savez(folder / "golden.npz", **inputs, **golden_outputs(networks, inputs))
+        outputs: dict[str, Any] = golden_outputs(networks, inputs)
+        np.savez(folder / "golden.npz", **inputs, **outputs)
         for branch, arrays in tested.items():
-            if arrays is not None:
-                answers = networks.answer(branch, arrays.inputs)
+            if arrays is not None and len(arrays.inputs):
+                answers = np.concatenate(list(_answers(networks, branch, arrays.inputs)))
                 self.scores[branch] = _score(answers, arrays.targets)
         write_manifest(folder, {**manifest, "scores": self.scores})
 
@@ -401,10 +448,8 @@ class _Run:
         }
 
     def _training(self) -> dict[str, Any]:
-        corpora = {
-            corpus: sum(example.corpus == corpus for example in (*self.sounding, *self.seen))
-            for corpus in sorted({example.corpus for example in (*self.sounding, *self.seen)})
-        }
+        performances = {(example.corpus, example.key) for example in (*self.sounding, *self.seen)}
+        corpora = dict(sorted(Counter(corpus for corpus, _ in performances).items()))
         return {
             "preset": self.options.preset,
             "corpora": corpora,
@@ -419,8 +464,13 @@ class _Run:
         }
 
 
+def _answers(networks: Networks, branch: str, inputs: np.ndarray) -> Iterator[np.ndarray]:
+    for start in range(0, len(inputs), ANSWER_BATCH):
+        yield networks.answer(branch, inputs[start : start + ANSWER_BATCH])
+
+
 def _score(answers: np.ndarray, targets: np.ndarray) -> dict[str, float]:
-    """Score answers; classes that a corpus cannot tell apart, such as neutral and calm, count as one."""
+    """Score answers; classes that a corpus cannot tell apart, as neutral and calm, count as one."""
     merged, wanted = answers.copy(), targets.copy()
     for row in np.unique(targets, axis=0):
         together = np.flatnonzero(row)

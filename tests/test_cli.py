@@ -1,0 +1,200 @@
+import csv
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import skimage.data
+from media_samples import claim_duration, clip_bytes, sine, still_bytes
+
+from mien import cli
+from mien.bundle import DEFAULT_BUNDLE
+
+EXAMPLE = Path(__file__).parent.parent / "examples" / "astronaut.mp4"
+SECONDS = 10
+BYTES = 10**9
+
+
+def run(*arguments: str | Path) -> int:
+    """Run the command line in this process and give its exit code."""
+    original = sys.argv
+    sys.argv = ["mien", *map(str, arguments)]
+    try:
+        cli.main()
+    except SystemExit as stop:
+        return int(stop.code or 0)
+    finally:
+        sys.argv = original
+    return 0
+
+
+def run_measured(*arguments: str | Path) -> tuple[subprocess.CompletedProcess[str], int]:
+    """Run the command line as users do; give what it printed and its peak memory in bytes."""
+    # Not getrusage: a child's peak starts with its parent's, and tests make large clips.
+    script = (
+        "import atexit, os, pathlib; from mien.cli import main; "
+        "status = pathlib.Path('/proc/self/status'); "
+        "atexit.register(lambda: os.write(1, status.read_bytes())); main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    printed, _, status = done.stdout.partition("Name:")
+    done.stdout = printed
+    (peak,) = re.findall(r"VmHWM:\s+(\d+) kB", status)
+    return done, int(peak) * 1024
+
+
+def test_predict_prints_for_a_person(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("predict", EXAMPLE) == 0
+    printed = capsys.readouterr()
+    assert printed.err == ""
+    for word in ("audio", "video", "fused", "surprised", "used: the voice was heard", "total"):
+        assert word in printed.out
+
+
+def test_predict_prints_json_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("predict", EXAMPLE, "missing.mp4", EXAMPLE, "--json") == cli.SOME_CLIP_FAILED
+    first, failed, last = map(json.loads, capsys.readouterr().out.splitlines())
+    assert failed["error"]["type"] == "UnreadableClip"
+    assert first["clip"] == last["clip"] == str(EXAMPLE)
+    assert first["probabilities"] == last["probabilities"]
+
+
+def test_predict_writes_a_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "table.csv"
+    assert run("predict", EXAMPLE, "--json", "--out", out) == 0
+    (row,) = csv.DictReader(out.read_text("utf-8").splitlines())
+    printed = json.loads(capsys.readouterr().out)
+    assert float(row["happy"]) == printed["probabilities"]["happy"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--device", "cuda"], "onnxruntime-gpu"),
+        (["--device", "abacus"], "cpu, cuda"),
+        (["--bundle", "nowhere"], "no bundle here"),
+        (["--detector", "dlib"], "haar"),
+        (["--detector", "yunet"], "yunet"),
+        (["--detector", "yunet", "--detector-model", "none.onnx"], "none.onnx"),
+        (["--out", "table.xlsx"], ".jsonl, .json or .csv"),
+    ],
+)
+def test_wrong_use_is_one_line_and_exit_code_2(
+    arguments: list[str], told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if told == "onnxruntime-gpu" and _has_cuda():
+        pytest.skip("this ONNX Runtime can compute on CUDA")
+    assert run("predict", EXAMPLE, *arguments) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert told in printed.err
+    assert len(printed.err.splitlines()) == 1
+
+
+def _has_cuda() -> bool:
+    import onnxruntime
+
+    return "CUDAExecutionProvider" in onnxruntime.get_available_providers()
+
+
+def test_unknown_option_is_exit_code_2(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("predict", EXAMPLE, "--loud") == 2
+    assert "--loud" in capsys.readouterr().err
+
+
+def test_debug_shows_where_an_error_arose() -> None:
+    with pytest.raises(Exception, match="no bundle here"):
+        run("--debug", "predict", EXAMPLE, "--bundle", "nowhere")
+
+
+def test_bundle_show_and_verify(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("bundle", "show") == 0
+    assert "held out" in capsys.readouterr().out
+    assert run("bundle", "verify", DEFAULT_BUNDLE) == 0
+    assert "good" in capsys.readouterr().out
+    assert run("bundle", "verify", "nowhere") == 2
+
+
+def test_info(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("info") == 0
+    assert "onnxruntime" in capsys.readouterr().out
+
+
+def test_lab_commands_say_what_is_missing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(cli, "find_spec", lambda name: None)
+    for command in (
+        ["train", "--data", ".", "--out", "b"],
+        ["embedder", "convert", "vit", "--out", "e.onnx"],
+    ):
+        assert run(*command) == 2
+        assert "pip install 'mien[lab]'" in capsys.readouterr().err
+
+
+def bad_inputs(folder: Path) -> dict[str, Path]:
+    """Everything that users have fed to tools of this kind and should not have."""
+    good = clip_bytes(frames=20, waveform=sine(300, seconds=2, rate=22_050))
+    contents = {
+        "empty.mp4": b"",
+        "text.mp4": b"hello, this is no video\n" * 99,
+        "truncated.mp4": EXAMPLE.read_bytes()[:90_000],
+        "no_moov.mp4": good[: good.index(b"moov") - 4],
+        "ten_hours.mp4": claim_duration(clip_bytes(frames=10, fps=10), 36_000),
+        "one_frame.mp4": clip_bytes(frames=1),
+        "all_zero.wav": b"RIFF\0\0\0\0WAVEfmt ",
+        "tiny.png": still_bytes(np.zeros((16, 16, 3), np.uint8)),
+        "huge.png": still_bytes(np.zeros((4320, 7680, 3), np.uint8)),
+    }
+    for name, content in contents.items():
+        (folder / name).write_bytes(content)
+    (folder / "folder.mp4").mkdir()
+    os.mkfifo(folder / "pipe.mp4")
+    return {path.name: path for path in sorted(folder.iterdir())} | {
+        "missing.mp4": folder / "missing.mp4"
+    }
+
+
+def test_bad_input_gets_a_reason_and_the_others_go_on(tmp_path: Path) -> None:
+    bad = bad_inputs(tmp_path)
+    clips = [EXAMPLE, *bad.values(), EXAMPLE]
+    done, memory = run_measured("predict", *clips, "--json")
+    answers = [json.loads(line) for line in done.stdout.splitlines()]
+    assert done.returncode == cli.SOME_CLIP_FAILED
+    assert done.stderr == ""
+    assert memory < BYTES, memory
+    assert [answer["clip"] for answer in answers] == list(map(str, clips))
+    assert answers[0]["probabilities"] == answers[-1]["probabilities"]
+    for answer in answers[1:-1]:
+        if "error" in answer:
+            message = answer["error"]["message"]
+            assert answer["clip"] in message
+            assert len(message.splitlines()) == 1
+        else:
+            assert answer["seconds"]["total"] < SECONDS
+            assert answer["audio"]["reason"] or answer["audio"]["used"]
+            assert answer["video"]["reason"] or answer["video"]["used"]
+            assert answer["video"]["probabilities"] is None
+    failed = {Path(answer["clip"]).name for answer in answers if "error" in answer}
+    readable = {"ten_hours.mp4", "one_frame.mp4", "tiny.png", "huge.png", "truncated.mp4"}
+    assert failed >= set(bad) - readable
+    assert failed.isdisjoint({"ten_hours.mp4", "one_frame.mp4", "tiny.png", "huge.png"})
+
+
+def test_8k_video_with_a_face_stays_small(tmp_path: Path) -> None:
+    path = tmp_path / "8k.mp4"
+    face = np.kron(skimage.data.astronaut()[:288], np.ones((15, 15, 1), np.uint8))
+    path.write_bytes(clip_bytes(frames=3, size=(7680, 4320), image_of_frame=lambda _: face))
+    done, memory = run_measured("predict", path, "--json")
+    assert json.loads(done.stdout)["faces_found"] == 1.0
+    assert memory < BYTES, memory

@@ -1,0 +1,182 @@
+"""Which clips and stills are found in folders and zip files, and what is known of them."""
+
+import os
+import zipfile
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mien.emotions import EMOTIONS
+from mien.errors import TrainingDataError
+from mien.lab.corpora import Example, once_each, read_contents, read_corpus, targets
+
+RAVDESS = [
+    "Actor_01/03-01-03-01-02-01-01.wav",
+    "Actor_01/01-01-03-01-02-01-01.mp4",
+    "Actor_01/02-01-03-01-02-01-01.mp4",
+    "Actor_02/03-01-08-02-01-02-02.FLAC",
+]
+FER2013 = [
+    "fer2013/train/happy/1.jpg",
+    "fer2013/public/fear/2.jpg",
+    "fer2013/private/surprise/3.jpg",
+    "fer2013/train/neutral/4.jpg",
+]
+UNKNOWN = [
+    "README.md",
+    "Actor_01/03-02-03-01-02-01-01.wav",  # song
+    "Actor_01/03-01-09-01-02-01-01.wav",  # no ninth emotion
+    "Actor_01/03-01-03-01-02-01-01.txt",
+    "Actor_01/03-01-03-01-02-01-01-copy.wav",
+    "elsewhere/happy/1.jpg",
+    "train/bored/1.jpg",
+    "happy/1.jpg",
+]
+needs_data = pytest.mark.skipif(
+    "MIEN_DATA" not in os.environ, reason="MIEN_DATA does not name the folder of the corpora"
+)
+
+
+def folder_of(names: Iterable[str], root: Path) -> Path:
+    for name in names:
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(name.encode())
+    return root
+
+
+def zip_of(names: Iterable[str], path: Path) -> Path:
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.mkdir("fer2013")
+        for name in names:
+            archive.writestr(name, name)
+    return path
+
+
+@pytest.fixture(params=["folder", "zip"])
+def corpus(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    names = RAVDESS + FER2013 + UNKNOWN
+    if request.param == "folder":
+        return folder_of(names, tmp_path / "corpus")
+    return zip_of(names, tmp_path / "corpus.zip")
+
+
+def test_what_is_known_of_recordings(corpus: Path) -> None:
+    found = [example for example in read_corpus(corpus) if example.corpus == "ravdess"]
+    assert [
+        (e.key, e.emotion, e.speaker, e.has_sound, e.has_picture, e.is_still, e.part) for e in found
+    ] == [
+        ("01-03-01-02-01-01", "happy", "01", True, True, False, None),
+        ("01-03-01-02-01-01", "happy", "01", False, True, False, None),
+        ("01-03-01-02-01-01", "happy", "01", True, False, False, None),
+        ("01-08-02-01-02-02", "surprised", "02", True, False, False, None),
+    ]
+
+
+def test_what_is_known_of_stills(corpus: Path) -> None:
+    found = [example for example in read_corpus(corpus) if example.corpus == "fer2013"]
+    assert [(e.key, e.emotion, e.part, e.speaker, e.is_still) for e in found] == [
+        ("private/surprise/3.jpg", "surprised", "test", None, True),
+        ("public/fear/2.jpg", "fearful", "validation", None, True),
+        ("train/happy/1.jpg", "happy", "train", None, True),
+        ("train/neutral/4.jpg", "neutral", "train", None, True),
+    ]
+
+
+def test_what_is_found_can_be_read_and_nothing_else_is_found(corpus: Path) -> None:
+    contents = [content.decode() for content in read_contents(read_corpus(corpus))]
+    assert sorted(contents) == sorted(RAVDESS + FER2013)
+
+
+def test_titles_name_the_file(tmp_path: Path) -> None:
+    (inside,) = read_corpus(zip_of(FER2013[:1], tmp_path / "a.zip"))
+    (loose,) = read_corpus(folder_of(RAVDESS[:1], tmp_path / "b"))
+    assert inside.title == f"{tmp_path / 'a.zip'}: {FER2013[0]}"
+    assert loose.title == str(tmp_path / "b" / RAVDESS[0])
+
+
+@pytest.mark.parametrize("make", [folder_of, zip_of])
+def test_nothing_to_train_on_is_told(make: type, tmp_path: Path) -> None:
+    path = make(UNKNOWN, tmp_path / "corpus")
+    with pytest.raises(TrainingDataError, match=f"among its {len(UNKNOWN)} files"):
+        read_corpus(path)
+
+
+def test_no_such_folder(tmp_path: Path) -> None:
+    with pytest.raises(TrainingDataError, match="no such file or folder"):
+        read_corpus(tmp_path / "nowhere")
+
+
+def test_a_broken_zip_file(tmp_path: Path) -> None:
+    path = zip_of(RAVDESS, tmp_path / "corpus.zip")
+    path.write_bytes(path.read_bytes()[:-40])
+    with pytest.raises(TrainingDataError, match="neither a folder nor a zip file"):
+        read_corpus(path)
+
+
+def test_a_damaged_file_in_a_zip_file(tmp_path: Path) -> None:
+    path = zip_of(RAVDESS[:1], tmp_path / "corpus.zip")
+    # The first occurrence of its own name after the header is the content.
+    content = path.read_bytes()
+    place = content.index(RAVDESS[0].encode(), content.index(RAVDESS[0].encode()) + 1)
+    path.write_bytes(content[:place] + b"!" + content[place + 1 :])
+    with pytest.raises(TrainingDataError, match=r"03-01-03-01-02-01-01\.wav is damaged"):
+        list(read_contents(read_corpus(path)))
+
+
+@pytest.mark.parametrize("emotion", EMOTIONS)
+def test_targets_of_recordings_are_certain(emotion: str) -> None:
+    example = Example(key="a", emotion=emotion, corpus="ravdess", path=Path("a"), has_sound=True)
+    assert targets(example).tolist() == [float(name == emotion) for name in EMOTIONS]
+
+
+def test_targets_of_a_still_face_are_shared_by_neutral_and_calm() -> None:
+    wanted = targets(Example(key="a", emotion="neutral", corpus="fer2013", path=Path("a")))
+    assert dict(zip(EMOTIONS, wanted, strict=True)) == {
+        **dict.fromkeys(EMOTIONS, 0.0),
+        "neutral": 0.5,
+        "calm": 0.5,
+    }
+    assert wanted.dtype == np.float32
+
+
+def test_one_file_of_each_performance_is_kept(tmp_path: Path) -> None:
+    examples = read_corpus(folder_of(RAVDESS, tmp_path / "corpus"))
+    again = read_corpus(zip_of(RAVDESS, tmp_path / "again.zip"))
+    heard = once_each(e for e in examples + again if e.has_sound)
+    seen = once_each(e for e in examples + again if e.has_picture)
+    assert sorted(e.path.name for e in heard) == [
+        "03-01-03-01-02-01-01.wav",
+        "03-01-08-02-01-02-02.FLAC",
+    ]
+    assert [e.path.name for e in seen] == ["02-01-03-01-02-01-01.mp4"]
+
+
+def test_keys_of_different_corpora_are_different_performances() -> None:
+    examples = [
+        Example(key="a", emotion="sad", corpus=corpus, path=Path("a")) for corpus in ("x", "y")
+    ]
+    assert once_each(examples) == examples
+
+
+@needs_data
+def test_all_of_ravdess() -> None:
+    examples = read_corpus(Path(os.environ["MIEN_DATA"]) / "ravdess")
+    assert len({example.key for example in examples}) == len(examples) == 1440
+    assert set(Counter(example.speaker for example in examples).values()) == {60}
+    assert Counter(example.emotion for example in examples) == {
+        emotion: 96 if emotion == "neutral" else 192 for emotion in EMOTIONS
+    }
+
+
+@needs_data
+def test_all_of_fer2013() -> None:
+    examples = read_corpus(Path(os.environ["MIEN_DATA"]) / "fer2013.zip")
+    assert Counter(example.part for example in examples) == {
+        "train": 28_709,
+        "validation": 3_589,
+        "test": 3_589,
+    }

@@ -1,0 +1,23 @@
+import inspect
+
+import pytest
+
+from mien import errors
+from mien.errors import MienError
+
+LEAVES = [
+    value
+    for value in vars(errors).values()
+    if inspect.isclass(value) and issubclass(value, MienError)
+]
+
+
+@pytest.mark.parametrize("leaf", LEAVES)
+def test_each_error_is_mapped_once(leaf: type[MienError]) -> None:
+    assert leaf.exit_code in {1, 2}
+    assert leaf.http_status in {404, 422, 500}
+    assert leaf.__doc__
+
+
+def test_only_an_unreadable_clip_lets_the_others_go_on() -> None:
+    assert [leaf for leaf in LEAVES if leaf.exit_code == 1] == [errors.UnreadableClip]

@@ -1,0 +1,255 @@
+"""A training that was stopped ends as one that was not; the best epoch is the one that is kept."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import mien.lab  # noqa: F401
+
+# Keras reads its backend at import, so mien.lab, which chooses it, comes first.
+# isort: split
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+from mien.errors import TrainingDataError
+from mien.lab import fit as fit_module
+from mien.lab.dataset import Arrays, Batches
+from mien.lab.fit import Fitted, Recipe, fit
+
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:__array__ implementation doesn't accept a copy keyword"
+)
+
+RECIPE = Recipe(
+    epochs=4,
+    batch_size=4,
+    learning_rate=0.05,
+    schedule="cosine",
+    label_smoothing=0.1,
+    weight_decay=1e-3,
+)
+
+
+def arrays(examples: int = 18, *, seed: int = 1) -> Arrays:
+    """Make examples whose class is their largest number."""
+    inputs = np.random.default_rng(seed).normal(size=(examples, 8)).astype(np.float32)
+    return Arrays(inputs, np.eye(8, dtype=np.float32)[inputs.argmax(axis=1)])
+
+
+def network() -> keras.Model:
+    """Make a network that holds everything whose state a checkpoint could lose."""
+    keras.utils.set_random_seed(3)
+    return keras.Sequential(
+        [
+            keras.Input((8,)),
+            layers.Dense(12, activation="relu"),
+            layers.Dropout(0.5),
+            layers.BatchNormalization(),
+            layers.Dense(12, activation="relu"),
+            layers.Dropout(0.5),
+            layers.Dense(8, activation="softmax"),
+        ]
+    )
+
+
+class Interrupted(Batches):
+    """Batches in the middle of which something happens."""
+
+    def __init__(self, *args: Any, at: tuple[int, int], does: Callable[[], None]) -> None:
+        super().__init__(args[0], batch_size=4, seed=5)
+        self.at = at
+        self.does = does
+
+    def __getitem__(self, place: int) -> tuple[np.ndarray, np.ndarray]:
+        # Keras looks at a batch, and ends an epoch, before the first.
+        if (self.epoch, place) == self.at:
+            self.does()
+        return super().__getitem__(place)
+
+
+def interrupt() -> None:
+    raise KeyboardInterrupt
+
+
+def run(
+    folder: Path,
+    *,
+    resume: bool = False,
+    batches: Batches | None = None,
+    recipe: Recipe = RECIPE,
+    seed: int = 5,
+    data: Arrays | None = None,
+) -> Fitted:
+    return fit(
+        network(),
+        batches or Batches(data or arrays(), batch_size=4, seed=seed),
+        validation=arrays(10, seed=2),
+        recipe=recipe,
+        folder=folder,
+        resume=resume,
+    )
+
+
+def assert_same(one: Fitted, other: Fitted) -> None:
+    assert one.history == other.history
+    assert one.epoch == other.epoch
+    for mine, yours in zip(one.network.get_weights(), other.network.get_weights(), strict=True):
+        np.testing.assert_array_equal(mine, yours)
+
+
+@pytest.fixture(scope="module")
+def unbroken(tmp_path_factory: pytest.TempPathFactory) -> Fitted:
+    return run(tmp_path_factory.mktemp("unbroken"))
+
+
+def test_the_same_seed_gives_the_same_weights(unbroken: Fitted, tmp_path: Path) -> None:
+    assert len(unbroken.history) == 4
+    assert_same(run(tmp_path), unbroken)
+
+
+@pytest.mark.parametrize("epoch", [1, 2, 4])
+def test_an_interrupted_run_goes_on_as_if_nothing_had_happened(
+    epoch: int, unbroken: Fitted, tmp_path: Path
+) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path, batches=Interrupted(arrays(), at=(epoch, 2), does=interrupt))
+    assert (tmp_path / "state.json").exists() == (epoch > 1)
+    # Python's own chance is where it would never be in an unbroken run.
+    keras.utils.set_random_seed(99)
+    assert_same(run(tmp_path, resume=True), unbroken)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "best.keras",
+        "epoch-0004.keras",
+        "state.json",
+    ]
+
+
+@pytest.mark.parametrize("name", ["best.keras", "state.json"])
+def test_a_run_killed_between_two_files_goes_on(
+    name: str, unbroken: Fitted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        if name == "state.json":
+            patched.setattr(fit_module, "write_atomically", lambda *_: interrupt())
+        else:
+            patched.setattr(fit_module._Checkpoint, "_save", _save_unless_best)
+        with pytest.raises(KeyboardInterrupt):
+            run(tmp_path)
+    assert_same(run(tmp_path, resume=True), unbroken)
+
+
+def _save_unless_best(self: Any, name: str) -> None:
+    self.model.save(self.folder / f"part-{name}")
+    if name == "best.keras":
+        interrupt()
+
+
+KILLED = """
+import os, sys
+from pathlib import Path
+sys.path.insert(0, {tests!r})
+import test_fit
+def die():
+    Path({folder!r}, "reached").touch()
+    while True: pass
+test_fit.run(Path({folder!r}), batches=test_fit.Interrupted(test_fit.arrays(), at=(2, 1), does=die))
+"""
+
+
+def test_a_killed_run_loses_one_epoch_at_most(unbroken: Fitted, tmp_path: Path) -> None:
+    script = KILLED.format(tests=str(Path(__file__).parent), folder=str(tmp_path))
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.DEVNULL) as process:
+        while not (tmp_path / "reached").exists() and process.poll() is None:
+            time.sleep(0.05)
+        os.kill(process.pid, signal.SIGKILL)
+    assert process.returncode == -signal.SIGKILL
+    assert len(json.loads((tmp_path / "state.json").read_text())["history"]) == 1
+    assert_same(run(tmp_path, resume=True), unbroken)
+
+
+def test_a_finished_run_is_not_trained_further(unbroken: Fitted, tmp_path: Path) -> None:
+    run(tmp_path)
+    state = (tmp_path / "state.json").stat()
+    again = run(tmp_path, resume=True)
+    assert (tmp_path / "state.json").stat() == state
+    assert_same(again, unbroken)
+
+
+def test_without_resume_a_run_starts_anew(unbroken: Fitted, tmp_path: Path) -> None:
+    run(tmp_path, data=arrays(seed=7), recipe=replace(RECIPE, epochs=1))
+    assert_same(run(tmp_path), unbroken)
+
+
+def test_the_best_epoch_is_the_one_with_the_lowest_validation_loss(tmp_path: Path) -> None:
+    # Far too long a step: the loss goes up and down.
+    fitted = run(tmp_path, recipe=Recipe(epochs=6, batch_size=4, learning_rate=0.5))
+    losses = [row["val_loss"] for row in fitted.history]
+    assert fitted.epoch == int(np.argmin(losses)) + 1 < 6
+    validation = arrays(10, seed=2)
+    fitted.network.compile(loss="categorical_crossentropy")
+    loss = fitted.network.evaluate(validation.inputs, validation.targets, verbose=0)
+    assert loss == pytest.approx(min(losses), rel=1e-5)
+
+
+def test_another_recipe_is_refused(tmp_path: Path) -> None:
+    run(tmp_path, recipe=replace(RECIPE, epochs=1))
+    with pytest.raises(TrainingDataError, match=r"'epochs': 1.* not .*'epochs': 4.* start anew"):
+        run(tmp_path, resume=True)
+
+
+@pytest.mark.parametrize("other", [{"seed": 6}, {"data": arrays(seed=7)}])
+def test_other_data_are_refused(other: dict[str, Any], tmp_path: Path) -> None:
+    recipe = replace(RECIPE, epochs=1)
+    run(tmp_path, recipe=recipe)
+    with pytest.raises(TrainingDataError, match="on other data, or with another seed"):
+        run(tmp_path, resume=True, recipe=recipe, **other)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"recipe": 1}'])
+def test_a_damaged_state_is_told(text: str, tmp_path: Path) -> None:
+    (tmp_path / "state.json").write_text(text)
+    with pytest.raises(TrainingDataError, match="start anew"):
+        run(tmp_path, resume=True)
+
+
+@pytest.mark.parametrize("name", ["epoch-0001.keras", "best.keras"])
+@pytest.mark.parametrize("content", [None, b"", b"PK\x03\x04"])
+def test_a_missing_or_damaged_epoch_is_told(
+    name: str, content: bytes | None, tmp_path: Path
+) -> None:
+    recipe = replace(RECIPE, epochs=1)
+    run(tmp_path, recipe=recipe)
+    (tmp_path / name).unlink()
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    with pytest.raises(TrainingDataError, match=rf"{name} is missing or damaged; .* start anew"):
+        run(tmp_path, resume=True, recipe=recipe)
+
+
+def test_a_loss_that_is_not_finite_ends_the_run(tmp_path: Path) -> None:
+    broken = arrays()
+    broken.inputs[3] = np.nan
+    with pytest.raises(TrainingDataError, match="loss of epoch 1 is not finite"):
+        run(tmp_path, data=broken)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_empty_parts_are_told(tmp_path: Path) -> None:
+    with pytest.raises(TrainingDataError, match="the train part has no examples"):
+        run(tmp_path, data=arrays(0))
+
+
+def test_a_log_gets_a_line_an_epoch(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    run(tmp_path, recipe=replace(RECIPE, epochs=2))
+    lines = capfd.readouterr().out.splitlines()
+    assert [line for line in lines if line.startswith("Epoch")] == ["Epoch 1/2", "Epoch 2/2"]
+    assert len(lines) == 4

@@ -1,0 +1,186 @@
+import io
+import os
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import skimage.data
+from media_samples import sine, sound_bytes, still_bytes, write_clip
+
+import mien
+from mien import EMOTIONS, Failure, Prediction, Recogniser
+from mien.errors import DeviceUnavailable, InvalidArgument, UnreadableClip
+
+EXAMPLE = Path(__file__).parent.parent / "examples" / "astronaut.mp4"
+NO_DATA = "needs the sample clips: set MIEN_DATA to their folder"
+
+
+@pytest.fixture(scope="module")
+def recogniser() -> Recogniser:
+    return mien.load()
+
+
+@pytest.fixture(scope="module")
+def answer(recogniser: Recogniser) -> Prediction:
+    return recogniser.predict(EXAMPLE)
+
+
+def timeless(prediction: Prediction, clip: str = "") -> Prediction:
+    """Leave out what may differ between two calls on the same clip."""
+    return replace(prediction, seconds={}, clip=clip)
+
+
+def test_example_uses_both_branches(answer: Prediction) -> None:
+    assert answer.audio.used
+    assert answer.video.used
+    assert answer.audio.reason is None
+    assert answer.video.reason is None
+    assert answer.faces_found == 1.0
+    assert answer.duration_s == pytest.approx(3.8, abs=0.2)
+
+
+def test_fused_is_the_mean_and_emotion_its_largest(answer: Prediction) -> None:
+    audio, video = answer.audio.probabilities, answer.video.probabilities
+    assert audio
+    assert video
+    assert answer.probabilities
+    for emotion in EMOTIONS:
+        mean = (audio[emotion] + video[emotion]) / 2
+        assert answer.probabilities[emotion] == pytest.approx(mean, abs=1e-6)
+    assert answer.confidence == max(answer.probabilities.values())
+    assert answer.probabilities[str(answer.emotion)] == answer.confidence
+
+
+def test_json_has_the_contract_s_keys(answer: Prediction) -> None:
+    values = answer.to_dict()
+    assert list(values) == [
+        "clip", "emotion", "confidence", "probabilities", "audio", "video",
+        "duration_s", "faces_found", "bundle", "seconds",
+    ]  # fmt: skip
+    assert list(values["probabilities"]) == list(EMOTIONS)
+    assert list(values["audio"]) == ["used", "reason", "probabilities"]
+    assert list(values["bundle"]) == ["name", "sha256"]
+    assert list(values["seconds"]) == ["decode", "faces", "embed", "audio", "total"]
+
+
+def test_stages_add_up_to_the_total(answer: Prediction) -> None:
+    stages = {**answer.seconds}
+    total = stages.pop("total")
+    assert sum(stages.values()) == pytest.approx(total, rel=0.05, abs=0.01)
+
+
+def test_path_bytes_and_file_give_the_same(recogniser: Recogniser, answer: Prediction) -> None:
+    content = EXAMPLE.read_bytes()
+    for source in (str(EXAMPLE), content, io.BytesIO(content)):
+        assert timeless(recogniser.predict(source)) == timeless(answer)
+
+
+def test_two_calls_and_two_recognisers_give_the_same(
+    recogniser: Recogniser, answer: Prediction
+) -> None:
+    assert timeless(recogniser.predict(EXAMPLE)) == timeless(answer)
+    assert timeless(mien.load().predict(EXAMPLE)) == timeless(answer)
+    assert timeless(mien.predict(EXAMPLE)) == timeless(answer)
+
+
+def test_threads_give_the_same(recogniser: Recogniser, answer: Prediction) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        answers = list(pool.map(recogniser.predict, [EXAMPLE] * 6))
+    assert {str(timeless(each)) for each in answers} == {str(timeless(answer))}
+
+
+def test_unreadable_clip_keeps_its_place(recogniser: Recogniser, answer: Prediction) -> None:
+    good, bad, again = recogniser.predict([EXAMPLE, b"no clip", EXAMPLE])
+    assert isinstance(bad, Failure)
+    assert bad.to_dict()["error"]["type"] == "UnreadableClip"
+    assert "<bytes>" in bad.message
+    for each in (good, again):
+        assert isinstance(each, Prediction)
+        assert timeless(each) == timeless(answer)
+
+
+def test_one_unreadable_clip_raises(recogniser: Recogniser) -> None:
+    with pytest.raises(UnreadableClip, match=r"missing\.mp4"):
+        recogniser.predict("missing.mp4")
+
+
+def test_wrong_type_is_named(recogniser: Recogniser) -> None:
+    with pytest.raises(InvalidArgument, match="path, bytes or a binary file"):
+        recogniser.predict(3)  # type: ignore[call-overload]
+
+
+def test_sound_alone(recogniser: Recogniser) -> None:
+    heard = recogniser.predict(sound_bytes(sine(220, seconds=1, rate=22_050), rate=22_050))
+    assert heard.audio.used
+    assert (heard.video.used, heard.video.reason) == (False, "no video stream")
+    assert heard.faces_found is None
+    assert heard.probabilities == heard.audio.probabilities
+
+
+def test_still_of_a_face(recogniser: Recogniser) -> None:
+    seen = recogniser.predict(still_bytes(skimage.data.astronaut()))
+    assert seen.video.used
+    assert seen.faces_found == 1.0
+    assert (seen.audio.used, seen.audio.reason) == (False, "no audio stream")
+    assert seen.probabilities == seen.video.probabilities
+
+
+def test_picture_without_a_face_is_never_scored(recogniser: Recogniser) -> None:
+    seen = recogniser.predict(still_bytes(skimage.data.coffee()))
+    assert seen.video.reason == "a face in 0 of 22 frames"
+    assert seen.faces_found == 0.0
+    assert (seen.emotion, seen.confidence, seen.probabilities) == (None, None, None)
+
+
+def test_face_that_is_seldom_there(recogniser: Recogniser, tmp_path: Path) -> None:
+    face, cup = skimage.data.astronaut(), cv2.resize(skimage.data.coffee(), (512, 512))
+    path = tmp_path / "seldom.mp4"
+    write_clip(path, frames=22, size=(512, 512), image_of_frame=lambda n: face if n < 2 else cup)
+    seen = recogniser.predict(path)
+    assert seen.video.reason == "a face in 2 of 22 frames"
+    assert seen.faces_found == 0.091
+
+
+def test_silence_leaves_the_face(recogniser: Recogniser, tmp_path: Path) -> None:
+    path = tmp_path / "silent.mp4"
+    face = skimage.data.astronaut()
+    write_clip(
+        path,
+        size=(512, 512),
+        image_of_frame=lambda _: face,
+        waveform=np.zeros((1, 22_050), np.float32),
+    )
+    seen = recogniser.predict(path)
+    assert seen.audio.reason == "silent: below -60 dBFS all through"
+    assert seen.probabilities == seen.video.probabilities
+
+
+def test_device_and_detector_are_checked_at_once() -> None:
+    with pytest.raises(InvalidArgument, match="haar"):
+        mien.load(detector="dlib")
+    with pytest.raises(InvalidArgument, match="yunet"):
+        mien.load(detector="yunet")
+    with pytest.raises((DeviceUnavailable, InvalidArgument)):
+        mien.load(device="tpu")
+
+
+@pytest.mark.skipif("MIEN_DATA" not in os.environ, reason=NO_DATA)
+@pytest.mark.parametrize("name", ["01-01-01-01-01-01-01.mp4", "01-01-08-02-01-01-19.mp4"])
+def test_real_clips_use_both_branches(recogniser: Recogniser, name: str) -> None:
+    seen = recogniser.predict(Path(os.environ["MIEN_DATA"]) / "clips" / name)
+    assert seen.audio.used
+    assert seen.video.used
+    assert seen.faces_found == 1.0
+
+
+@pytest.mark.skipif("MIEN_DATA" not in os.environ, reason=NO_DATA)
+def test_yunet_on_a_real_clip() -> None:
+    data = Path(os.environ["MIEN_DATA"])
+    model = data.parent / "models" / "yunet_n_640_640.onnx"
+    seen = mien.load(detector="yunet", detector_model=model).predict(
+        data / "clips" / "01-01-01-01-01-01-01.mp4"
+    )
+    assert seen.faces_found == 1.0

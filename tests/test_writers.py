@@ -1,0 +1,114 @@
+import csv
+import json
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from mien import EMOTIONS, Failure, Prediction
+from mien.bundle import load_bundle
+from mien.errors import InvalidArgument
+from mien.recognise import Branch
+from mien.writers import TableWriter, bundle_panel, json_line, panel
+
+HAPPY = dict.fromkeys(EMOTIONS, 0.04) | {"happy": 0.72}
+PREDICTION = Prediction(
+    clip="ünïcode, with comma.mp4",
+    emotion="happy",
+    confidence=0.72,
+    probabilities=HAPPY,
+    audio=Branch(True, None, HAPPY),
+    video=Branch(False, "a face in 2 of 22 frames", None),
+    duration_s=3.35,
+    faces_found=0.091,
+    bundle={"name": "default", "sha256": "00"},
+    seconds={"decode": 0.1, "faces": 0.2, "embed": 0.0, "audio": 0.01, "total": 0.31},
+)
+FAILURE = Failure("bad.mp4", "UnreadableClip", "bad.mp4: empty; copy it again")
+
+
+def text_of(renderable: object, width: int = 100) -> str:
+    console = Console(width=width, record=True, file=open("/dev/null", "w"))  # noqa: SIM115, PTH123
+    console.print(renderable)
+    console.file.close()
+    return console.export_text()
+
+
+@pytest.mark.parametrize("ending", [".jsonl", ".json"])
+def test_json_lines_come_back(tmp_path: Path, ending: str) -> None:
+    path = tmp_path / f"out{ending}"
+    with TableWriter(path) as writer:
+        writer.write(PREDICTION)
+        writer.write(FAILURE)
+    first, second = (json.loads(line) for line in path.read_text("utf-8").splitlines())
+    assert first == PREDICTION.to_dict()
+    assert second == {
+        "clip": "bad.mp4",
+        "error": {"type": "UnreadableClip", "message": "bad.mp4: empty; copy it again"},
+    }
+
+
+def test_table_has_the_contract_s_columns(tmp_path: Path) -> None:
+    path = tmp_path / "out.csv"
+    with TableWriter(path) as writer:
+        writer.write(PREDICTION)
+        writer.write(FAILURE)
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0]) == ["clip", *EMOTIONS]
+    assert rows[0]["clip"] == PREDICTION.clip
+    assert float(rows[0]["happy"]) == 0.72
+    assert rows[1] == {"clip": "bad.mp4", **dict.fromkeys(EMOTIONS, "")}
+
+
+def test_each_answer_is_on_disk_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "out.jsonl"
+    with TableWriter(path) as writer:
+        writer.write(PREDICTION)
+        assert path.read_text("utf-8").endswith("}\n")
+
+
+def test_other_endings_list_the_choices(tmp_path: Path) -> None:
+    with pytest.raises(InvalidArgument, match=r"\.jsonl, \.json or \.csv, not 'out\.xlsx'"):
+        TableWriter(tmp_path / "out.xlsx")
+
+
+def test_folder_that_does_not_exist_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InvalidArgument, match="folder that exists"):
+        TableWriter(tmp_path / "nowhere" / "out.csv")
+
+
+def test_json_is_one_line() -> None:
+    assert "\n" not in json_line(PREDICTION)
+
+
+def test_panel_shows_bars_reasons_and_times() -> None:
+    text = text_of(panel(PREDICTION))
+    assert "happy 72%" in text
+    assert "video  not used: a face in 2 of 22 frames" in text
+    assert "total 0.31 s" in text
+    bars = {line.split()[0]: line.count("█") for line in text.splitlines() if "%" in line}
+    # Audio and fused show the same 72 % of twelve characters: eight whole ones each.
+    assert bars["happy"] == 16
+    assert bars["sad"] == 0
+
+
+def test_panel_without_an_answer_says_so() -> None:
+    nothing = Prediction(
+        **{
+            **vars(PREDICTION),
+            "emotion": None,
+            "confidence": None,
+            "probabilities": None,
+            "audio": Branch(False, "no audio stream", None),
+        }
+    )
+    text = text_of(panel(nothing))
+    assert "no answer" in text
+    assert "audio  not used: no audio stream" in text
+
+
+def test_bundle_panel_names_scores_and_terms() -> None:
+    text = text_of(bundle_panel(load_bundle()), width=200)
+    for word in ("audio", "video", "embedder", "held out", "licence", "calibrated"):
+        assert word in text
