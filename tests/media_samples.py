@@ -65,7 +65,7 @@ def hertz_of(waveform: NDArray[np.float32], rate: int) -> float:
     return float(spectrum.argmax() * rate / waveform.size)
 
 
-def write_clip(  # noqa: PLR0913 - one option for each thing that a clip can have
+def write_clip(
     target: Target,
     *,
     frames: int = 10,

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import skimage.data
-from media_samples import claim_duration, clip_bytes, sine, still_bytes
 
+from media_samples import claim_duration, clip_bytes, sine, still_bytes
 from mien import cli
 from mien.bundle import DEFAULT_BUNDLE
 

@@ -22,9 +22,7 @@ def test_at_least_a_third_of_the_frames_need_a_face(frames: int, fewest: int) ->
 
 
 @given(st.integers(1, 500), st.integers(1, 60), st.text(max_size=9), st.integers(0, 4096))
-def test_survives_the_way_through_a_manifest(
-    frames: int, mfcc: int, name: str, width: int
-) -> None:
+def test_survives_the_way_through_a_manifest(frames: int, mfcc: int, name: str, width: int) -> None:
     config = Config(
         speech=SpeechConfig(mfcc=mfcc),
         faces=FacesConfig(frames=frames),

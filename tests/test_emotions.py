@@ -5,7 +5,7 @@ from mien.emotions import from_ravdess_code
 
 
 def test_order_is_ravdess_order() -> None:
-    expected = "neutral calm happy sad angry fearful disgust surprised".split()
+    expected = ["neutral", "calm", "happy", "sad", "angry", "fearful", "disgust", "surprised"]
     assert list(EMOTIONS) == expected
     assert [from_ravdess_code(f"0{code}") for code in range(1, 9)] == expected
 

@@ -8,9 +8,9 @@ import cv2
 import numpy as np
 import pytest
 import skimage.data
-from media_samples import sine, sound_bytes, still_bytes, write_clip
 
 import mien
+from media_samples import sine, sound_bytes, still_bytes, write_clip
 from mien import EMOTIONS, Failure, Prediction, Recogniser
 from mien.errors import DeviceUnavailable, InvalidArgument, UnreadableClip
 

@@ -16,18 +16,14 @@ def test_path_and_content_open_the_same_graph() -> None:
 
 
 def test_device_that_is_not_there_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        onnxruntime, "get_available_providers", lambda: ["CPUExecutionProvider"]
-    )
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CPUExecutionProvider"])
     with pytest.raises(DeviceUnavailable, match="onnxruntime-gpu"):
         open_session(GRAPH, device="cuda")
 
 
 def test_device_that_does_not_start_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     """With a CUDA library missing ONNX Runtime quietly computes on the processor."""
-    monkeypatch.setattr(
-        onnxruntime, "get_available_providers", lambda: ["CUDAExecutionProvider"]
-    )
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CUDAExecutionProvider"])
     original = onnxruntime.InferenceSession
     monkeypatch.setattr(
         onnxruntime,

@@ -62,9 +62,7 @@ def predict(
     from mien.recognise import Failure, Recogniser
     from mien.writers import TableWriter
 
-    recogniser = Recogniser(
-        bundle, device=device, detector=detector, detector_model=detector_model
-    )
+    recogniser = Recogniser(bundle, device=device, detector=detector, detector_model=detector_model)
     failed = False
     with nullcontext() if out is None else TableWriter(out) as writer:
         for answer in recogniser.predict_each(clips):
@@ -161,7 +159,7 @@ def embedder_convert(
 ) -> None:
     """Turn a Vision Transformer into an embedder that needs no Keras."""
     _require("lab", "keras", "jax", "jax2onnx")
-    from mien.lab.vit import convert
+    from mien.lab.weights import convert
 
     made = convert(source, out, crop_size=crop_size, int8=int8, revision=revision)
     typer.echo(
@@ -195,7 +193,6 @@ def _show(answer: "Prediction | Failure", *, as_json: bool) -> None:
     from mien.writers import json_line, panel
 
     if as_json:
-
         typer.echo(json_line(answer))
     elif isinstance(answer, Failure):
         _say(answer.message)

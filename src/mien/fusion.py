@@ -38,4 +38,5 @@ def fuse(*branches: Probabilities | None) -> Probabilities | None:
         )
     if not present:
         return None
-    return np.mean(present, axis=0, dtype=np.float32)
+    fused: Probabilities = np.mean(present, axis=0, dtype=np.float32)
+    return fused

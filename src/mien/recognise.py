@@ -101,8 +101,9 @@ class Recogniser:
             model=None if detector_model is None else Path(detector_model),
         )
 
+    # A str is a sequence of strings too; the first signature that fits is the right one.
     @overload
-    def predict(self, clips: ClipSource) -> Prediction: ...
+    def predict(self, clips: ClipSource) -> Prediction: ...  # type: ignore[overload-overlap]
 
     @overload
     def predict(self, clips: Sequence[ClipSource]) -> list[Prediction | Failure]: ...
@@ -126,9 +127,9 @@ class Recogniser:
         >>> recogniser.predict(["no such file.mp4"])[0].type
         'UnreadableClip'
         """
-        if isinstance(clips, list | tuple):
+        if isinstance(clips, Sequence) and not isinstance(clips, str | bytes):
             return list(self.predict_each(clips))
-        return self._predict_one(clips)  # type: ignore[arg-type] # a sequence was met above
+        return self._predict_one(clips)
 
     def predict_each(self, clips: Iterable[ClipSource]) -> Iterator[Prediction | Failure]:
         """Predict clip by clip, yielding each answer as it is ready."""
@@ -183,9 +184,7 @@ class Recogniser:
         if clip.video_reason is not None:
             return None, clip.video_reason
         config: FacesConfig = self.bundle.config.faces
-        faces = follow_faces(
-            _timed(clip.frames(), watch), config=config, detector=self._detector
-        )
+        faces = follow_faces(_timed(clip.frames(), watch), config=config, detector=self._detector)
         watch.lap("faces")
         return faces, faces.reason
 
@@ -193,7 +192,9 @@ class Recogniser:
         embedder = self._networks.embedder
         if faces is None or faces.crops is None or embedder is None:
             return None
-        return self._networks.answer("video", embedder.embed(faces.crops)[None])[0]
+        embeddings = embedder.embed(faces.crops)
+        probabilities: Probabilities = self._networks.answer("video", embeddings[None])[0]
+        return probabilities
 
 
 def load(

@@ -38,7 +38,9 @@ def check_device(device: str) -> Device:
     'cpu'
     """
     if device not in PROVIDERS:
-        raise InvalidArgument(f"device must be one of {', '.join(get_args(Device))}, not {device!r}")
+        raise InvalidArgument(
+            f"device must be one of {', '.join(get_args(Device))}, not {device!r}"
+        )
     available = onnxruntime.get_available_providers()
     if PROVIDERS[device] not in available:
         raise DeviceUnavailable(

@@ -138,7 +138,7 @@ PRESETS = {
     "mien": Preset(
         audio=_light_audio,
         audio_recipe=Recipe(
-            epochs=40,
+            epochs=20,
             learning_rate=1e-3,
             schedule="cosine",
             label_smoothing=0.1,

@@ -1,0 +1,281 @@
+"""The networks by contract: shapes, sizes, save and load, one training step, the same in ONNX."""
+
+import itertools
+from collections.abc import Callable
+from pathlib import Path
+
+import mien.lab  # noqa: F401
+
+# Keras reads its backend at import, so mien.lab, which chooses it, comes first.
+# isort: split
+import keras
+import numpy as np
+import onnxruntime
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mien.config import FacesConfig, SpeechConfig
+from mien.emotions import EMOTIONS
+from mien.errors import InvalidArgument
+from mien.lab.export import export_onnx
+from mien.lab.networks import (
+    embedder_of,
+    expression_network,
+    light_audio_network,
+    light_video_network,
+    paper_audio_network,
+    paper_video_network,
+    standardisation,
+)
+
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:__array__ implementation doesn't accept a copy keyword"
+)
+
+SPEECH = SpeechConfig(frames=32, mfcc=4)
+FACES = FacesConfig(frames=10)
+
+
+def ones_and_zeros(columns: int) -> dict[str, np.ndarray]:
+    return {"mean": np.zeros(columns, np.float32), "deviation": np.ones(columns, np.float32)}
+
+
+def paper_audio(config: SpeechConfig = SPEECH) -> keras.Model:
+    return paper_audio_network(config, **ones_and_zeros(config.frames * config.columns))
+
+
+def light_audio(config: SpeechConfig = SPEECH) -> keras.Model:
+    return light_audio_network(config, **ones_and_zeros(config.columns))
+
+
+NETWORKS: dict[str, tuple[Callable[[], keras.Model], tuple[int, ...]]] = {
+    "paper audio": (paper_audio, (32 * 6,)),
+    "light audio": (light_audio, (32 * 6,)),
+    "paper video": (lambda: paper_video_network(FACES, width=12), (10, 12)),
+    "light video": (lambda: light_video_network(FACES, width=12), (10, 12)),
+    "expression": (lambda: expression_network(crop_size=16, width=24), (16, 16, 3)),
+}
+
+
+def made(*shape: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
+
+
+def answers(network: keras.Model, inputs: np.ndarray) -> np.ndarray:
+    return np.asarray(network(inputs, training=False))
+
+
+@pytest.fixture(params=NETWORKS)
+def contract(request: pytest.FixtureRequest) -> tuple[keras.Model, np.ndarray]:
+    keras.utils.set_random_seed(0)
+    build, shape = NETWORKS[request.param]
+    inputs = made(4, *shape) * (60 if request.param == "expression" else 1)
+    return build(), inputs
+
+
+def test_answers_are_probabilities(contract: tuple[keras.Model, np.ndarray]) -> None:
+    network, inputs = contract
+    assert network.output_shape == (None, len(EMOTIONS))
+    answer = answers(network, inputs)
+    assert answer.shape == (4, 8)
+    assert (answer >= 0).all()
+    np.testing.assert_allclose(answer.sum(axis=1), 1, atol=1e-5)
+
+
+def test_clips_are_answered_each_by_itself(contract: tuple[keras.Model, np.ndarray]) -> None:
+    network, inputs = contract
+    alone = np.concatenate([answers(network, row[None]) for row in inputs])
+    np.testing.assert_allclose(answers(network, inputs), alone, atol=1e-5)
+    assert np.ptp(alone, axis=0).max() > 1e-4
+
+
+def test_save_and_load(contract: tuple[keras.Model, np.ndarray], tmp_path: Path) -> None:
+    network, inputs = contract
+    network.save(tmp_path / "network.keras")
+    loaded = keras.saving.load_model(tmp_path / "network.keras")
+    assert loaded.name == network.name
+    np.testing.assert_array_equal(answers(loaded, inputs), answers(network, inputs))
+
+
+def test_training_steps_lower_the_loss(contract: tuple[keras.Model, np.ndarray]) -> None:
+    network, inputs = contract
+    wanted = np.eye(8, dtype=np.float32)[:4]
+    network.compile(keras.optimizers.Adam(1e-2), "categorical_crossentropy")
+    losses = [float(network.train_on_batch(inputs, wanted)) for _ in range(12)]
+    # Dropout shakes single steps.
+    assert np.mean(losses[-3:]) < losses[0]
+
+
+def test_the_papers_audio_network_has_the_papers_size() -> None:
+    network = paper_audio(SpeechConfig())
+    assert network.input_shape == (None, 5984)
+    assert network.get_layer("flatten").output.shape == (None, 23_936)
+    kinds = [type(layer).__name__ for layer in network.layers]
+    dropped = [place for place, kind in enumerate(kinds) if kind == "Dropout"]
+    poolings = [place for place, kind in enumerate(kinds) if kind == "MaxPooling1D"]
+    # After the second, fourth and fifth of five.
+    assert [poolings.index(place - 1) + 1 for place in dropped] == [2, 4, 5]
+    # Each kernel and its offsets, and four numbers a channel of each normalisation.
+    sizes = [(5, 1, 512), (5, 512, 512), (5, 512, 256), (3, 256, 256), (3, 256, 128)]
+    convolutions = sum(kernel * taken * given + 5 * given for kernel, taken, given in sizes)
+    dense = (23_936 + 1 + 4) * 512 + (512 + 1) * 8
+    # Keras holds the mean and the variance of its inputs as constants, not as weights.
+    assert network.count_params() == convolutions + dense
+
+
+def test_the_papers_video_network_has_the_papers_size() -> None:
+    network = paper_video_network(FacesConfig(), width=768)
+    assert network.get_layer("flatten").output.shape == (None, 48_640)
+    assert network.count_params() == 6_253_640
+
+
+@pytest.mark.parametrize(("frames", "width"), [(10, 10), (11, 384), (30, 16)])
+def test_the_papers_video_network_follows_the_config(frames: int, width: int) -> None:
+    network = paper_video_network(FacesConfig(frames=frames), width=width)
+    assert network.input_shape == (None, frames, width)
+    assert answers(network, made(2, frames, width)).shape == (2, 8)
+
+
+@pytest.mark.parametrize(("frames", "width"), [(9, 768), (22, 9), (1, 1)])
+def test_too_small_for_the_papers_video_network(frames: int, width: int) -> None:
+    with pytest.raises(InvalidArgument, match=f"at least 10 frames .* not {frames} and {width}"):
+        paper_video_network(FacesConfig(frames=frames), width=width)
+
+
+@pytest.mark.parametrize("frames", [8, 33])
+@pytest.mark.parametrize("build", [paper_audio, light_audio])
+def test_audio_networks_follow_the_config(
+    frames: int, build: Callable[[SpeechConfig], keras.Model]
+) -> None:
+    network = build(SpeechConfig(frames=frames, mfcc=3))
+    assert answers(network, made(2, frames * 5)).shape == (2, 8)
+
+
+@pytest.mark.parametrize("build", [paper_audio_network, light_audio_network])
+@pytest.mark.parametrize("wrong", ["mean", "deviation"])
+def test_a_mean_of_another_shape_is_refused(wrong: str, build: Callable[..., keras.Model]) -> None:
+    columns = SPEECH.columns if build is light_audio_network else SPEECH.frames * SPEECH.columns
+    values = {**ones_and_zeros(columns), wrong: np.ones(3, np.float32)}
+    with pytest.raises(InvalidArgument, match=rf"{wrong} must have shape \({columns},\), not \(3,"):
+        build(SPEECH, **values)
+
+
+@given(
+    st.lists(
+        st.lists(st.floats(-1e4, 1e4, width=32), min_size=3, max_size=3), min_size=1, max_size=20
+    )
+)
+@settings(deadline=None)
+def test_standardised_columns_have_mean_zero_and_deviation_one(rows: list[list[float]]) -> None:
+    features = np.array(rows, np.float32)
+    features[:, 2] = features[0, 2]
+    mean, deviation = standardisation(features)
+    assert mean.dtype == deviation.dtype == np.float32
+    assert deviation[2] == 1
+    standard = (features.astype(np.float64) - mean) / deviation
+    scale = 1e-5 * (1 + np.abs(features).max(axis=0) / deviation)
+    assert (np.abs(standard.mean(axis=0)) < scale).all()
+    varies = features.std(axis=0, dtype=np.float64) >= 1e-6
+    assert (np.abs(standard.std(axis=0) - varies) < scale + 1e-4).all()
+
+
+def test_networks_standardise_their_input() -> None:
+    keras.utils.set_random_seed(0)
+    columns = SPEECH.frames * SPEECH.columns
+    inputs = made(3, columns)
+    plain = paper_audio_network(SPEECH, **ones_and_zeros(columns))
+    moved = paper_audio_network(
+        SPEECH,
+        mean=np.full(columns, 7, np.float32),
+        deviation=np.full(columns, 3, np.float32),
+    )
+    moved.set_weights(plain.get_weights())
+    np.testing.assert_allclose(answers(moved, inputs * 3 + 7), answers(plain, inputs), atol=1e-5)
+
+
+def features_of(rows: np.ndarray, frames: int) -> np.ndarray:
+    """Lay rows of frames out as :func:`mien.speech.speech_features` does, zeros after them."""
+    padded = np.zeros((frames, rows.shape[1]), np.float32)
+    padded[: len(rows)] = rows
+    return np.concatenate([padded[:, 0], padded[:, 1], padded[:, 2:].ravel()])
+
+
+def light_audio_for(frames: int) -> keras.Model:
+    """Build one whose mean is not zero, so that padding would stand out, and noticeable offsets."""
+    config = SpeechConfig(frames=frames, mfcc=4)
+    mean, deviation = np.full(6, 2, np.float32), np.full(6, 0.5, np.float32)
+    network = light_audio_network(config, mean=mean, deviation=deviation)
+    network.set_weights(
+        [made(*weight.shape, seed=place) ** 2 for place, weight in enumerate(network.get_weights())]
+    )
+    return network
+
+
+def test_the_light_audio_network_does_not_hear_padding() -> None:
+    short, long = light_audio_for(64), light_audio_for(96)
+    # The kernels reach 14 frames beyond the sound, so that both networks see its end alike.
+    sound = made(40, 6, seed=3)
+    np.testing.assert_allclose(
+        answers(short, features_of(sound, 64)[None]),
+        answers(long, features_of(sound, 96)[None]),
+        atol=1e-5,
+    )
+
+
+def test_the_light_audio_network_answers_a_clip_of_nothing_but_padding() -> None:
+    assert np.isfinite(answers(light_audio(), np.zeros((1, 32 * 6), np.float32))).all()
+
+
+def test_the_light_video_network_does_not_lean_on_the_order_of_frames() -> None:
+    network = light_video_network(FACES, width=12)
+    inputs = made(3, 10, 12)
+    np.testing.assert_allclose(
+        answers(network, inputs), answers(network, inputs[:, ::-1]), atol=1e-6
+    )
+
+
+def test_the_expression_network_does_not_mind_the_light() -> None:
+    network = expression_network(crop_size=16, width=24)
+    crops = np.random.default_rng(0).uniform(60, 160, (3, 16, 16, 3)).astype(np.float32)
+    dark, bright = answers(network, crops - 50), answers(network, crops + 80)
+    np.testing.assert_allclose(dark, bright, atol=1e-4)
+    # But it looks at what is there.
+    assert np.abs(answers(network, crops[::-1]) - bright).max() > 1e-3
+
+
+def test_an_embedder_gives_the_features_before_the_answer() -> None:
+    network = expression_network(crop_size=16, width=24)
+    embedder = embedder_of(network)
+    assert embedder.output_shape == (None, 24)
+    crops = made(2, 16, 16, 3) * 60
+    last = network.get_layer("probabilities")
+    np.testing.assert_allclose(
+        np.asarray(last(embedder(crops))), answers(network, crops), atol=1e-6
+    )
+
+
+def shaken(network: keras.Model) -> keras.Model:
+    """Give normalisations the statistics of a trained network: fresh ones do nothing."""
+    generator = np.random.default_rng(0)
+    for layer in network.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.set_weights([generator.uniform(0.5, 1.5, w.shape) for w in layer.get_weights()])
+    return network
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("branch", ["audio", "video"])
+def test_full_size_networks_answer_alike_in_onnx(branch: str, tmp_path: Path) -> None:
+    keras.utils.set_random_seed(0)
+    build: dict[str, Callable[[], keras.Model]] = {
+        "audio": lambda: paper_audio(SpeechConfig()),
+        "video": lambda: paper_video_network(FacesConfig(), width=768),
+    }
+    network, path = shaken(build[branch]()), tmp_path / "network.onnx"
+    export_onnx(network, path, input_names=["inputs"], output_name="answers", metadata={})
+    session = onnxruntime.InferenceSession(path)
+    for batch, scale in itertools.product((1, 3), (0.1, 1.0)):
+        inputs = made(batch, *network.input_shape[1:], seed=batch) * scale
+        (answer,) = session.run(None, {"inputs": inputs.astype(np.float32)})
+        np.testing.assert_allclose(answer, answers(network, inputs), atol=1e-5)
