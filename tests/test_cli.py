@@ -77,6 +77,20 @@ def test_predict_writes_a_table(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert float(row["happy"]) == printed["probabilities"]["happy"]
 
 
+@pytest.mark.parametrize("options", [[], ["--json"]])
+def test_file_names_that_are_no_text(tmp_path: Path, options: list[str]) -> None:
+    names = [os.fsdecode(b"caf\xe9.mp4"), "[bold] smile.mp4", "-dash\nline.mp4"]
+    for name in names:
+        (tmp_path / name).write_bytes(EXAMPLE.read_bytes())
+    broken = tmp_path / os.fsdecode(b"\xff.mp4")
+    broken.write_bytes(b"nothing")
+    clips = [*(tmp_path / name for name in names), broken]
+    done, _ = run_measured("predict", *clips, *options, "--out", tmp_path / "out.csv")
+    assert done.returncode == cli.SOME_CLIP_FAILED
+    assert "Traceback" not in done.stderr
+    assert (tmp_path / "out.csv").read_bytes().count(b"caf\xe9.mp4") == 1
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [

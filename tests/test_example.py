@@ -23,6 +23,6 @@ def test_example_is_h264_and_aac() -> None:
 def test_script_makes_the_example(tmp_path: Path) -> None:
     out = tmp_path / "astronaut.mp4"
     script = ROOT / "scripts" / "make_example.py"
-    subprocess.run([sys.executable, script, out], check=True, timeout=60)
+    subprocess.run([sys.executable, script, out], check=True, timeout=120)
     assert streams_of(out) == ["h264", "aac"]
     assert out.stat().st_size == pytest.approx(EXAMPLE.stat().st_size, rel=0.2)

@@ -33,7 +33,9 @@ class TableWriter:
             raise InvalidArgument(f"--out must end in .jsonl, .json or .csv, not {path.name!r}")
         self._is_table = path.suffix == ".csv"
         try:
-            self._file: TextIO = path.open("w", encoding="utf-8", newline="")
+            self._file: TextIO = path.open(
+                "w", encoding="utf-8", errors="surrogateescape", newline=""
+            )
         except OSError as error:
             raise InvalidArgument(
                 f"cannot write {path} ({error.strerror}); name a file in a folder that exists"
@@ -64,8 +66,8 @@ class TableWriter:
 
 
 def json_line(answer: Prediction | Failure) -> str:
-    """Give one JSON object in one line."""
-    return json.dumps(answer.to_dict(), ensure_ascii=False)
+    """Give one JSON object in one line, in ASCII: file names need not be text."""
+    return json.dumps(answer.to_dict())
 
 
 def panel(prediction: Prediction) -> RenderableType:
@@ -81,7 +83,9 @@ def panel(prediction: Prediction) -> RenderableType:
 
 
 def _headline(prediction: Prediction) -> Text:
-    line = Text(f"{prediction.clip}  ", style="bold")
+    # A file name that is no text would stop the terminal.
+    name = prediction.clip.encode(errors="backslashreplace").decode()
+    line = Text(f"{name}  ", style="bold")
     line.append(f"{prediction.duration_s:.1f} s\n", style="dim")
     if prediction.probabilities is None or prediction.confidence is None:
         return line.append("no answer: neither the face nor the voice could be read", "yellow")
@@ -141,19 +145,24 @@ def bundle_panel(bundle: Bundle) -> RenderableType:
     table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column(style="bold")
     table.add_column(overflow="fold")
-    table.add_row("bundle", f"{bundle.name} at {bundle.path}")
-    table.add_row("sha256", bundle.sha256)
+
+    def row(name: str, value: str) -> None:
+        # As Text: a path in square brackets is no markup.
+        table.add_row(name, Text(value))
+
+    row("bundle", f"{bundle.name} at {bundle.path}")
+    row("sha256", bundle.sha256)
     for branch, network in manifest["networks"].items():
-        table.add_row(branch, f"{network['architecture']}, {network['parameters']:,} parameters")
+        row(branch, f"{network['architecture']}, {network['parameters']:,} parameters")
     if manifest["embedder"]:
         width = bundle.config.embedding.width
-        table.add_row("embedder", f"{manifest['embedder']['name']}, {width} numbers a face")
+        row("embedder", f"{manifest['embedder']['name']}, {width} numbers a face")
     for key in ("preset", "corpora", "protocol"):
-        table.add_row(key, _plain(manifest["training"][key]))
+        row(key, _plain(manifest["training"][key]))
     for what, scores in manifest["scores"].items():
-        table.add_row(f"held out, {what}", _plain(scores))
-    table.add_row("calibrated", "yes" if manifest["calibration"] else "no")
-    table.add_row("licence", manifest["licence"])
+        row(f"held out, {what}", _plain(scores))
+    row("calibrated", "yes" if manifest["calibration"] else "no")
+    row("licence", manifest["licence"])
     return table
 
 
