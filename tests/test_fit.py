@@ -118,7 +118,7 @@ def compiled_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with ExitStack() as stack:
         for name, value in wanted.items():
             stack.callback(jax.config.update, name, getattr(jax.config, name))
-            jax.config.update(name, value)
+            jax.config.update(name, value)  # type: ignore[no-untyped-call]
         yield
 
 

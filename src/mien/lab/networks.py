@@ -123,7 +123,14 @@ def light_audio_network(
 
     Output shape:
         ``(batch, 8)``.
+
+    Raises:
+        InvalidArgument: too few frames for three poolings and attention.
     """
+    if config.frames < 16:
+        raise InvalidArgument(
+            f"the light audio network needs at least 16 frames, not {config.frames}"
+        )
     features = keras.Input((config.frames * config.columns,), name="features")
     rows = _feature_rows(features, config)
     # Padding is exactly zero in every column; sound never is, its first coefficient is in dB.
