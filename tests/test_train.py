@@ -1,0 +1,297 @@
+"""From corpora to a bundle that answers: tiny runs, and what stops them before they start."""
+
+import wave
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import mien.lab  # noqa: F401
+
+# Keras reads its backend at import, so mien.lab, which chooses it, comes first.
+# isort: split
+import cv2
+import numpy as np
+import onnx
+import pytest
+
+from mien.bundle import load_bundle, verify_bundle
+from mien.config import FacesConfig
+from mien.emotions import EMOTIONS
+from mien.errors import InvalidArgument, MienError, NoEmbedder, TrainingDataError
+from mien.lab import train
+from mien.lab.train import TrainingOptions, train_bundle
+from mien.recognise import Recogniser
+
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:__array__ implementation doesn't accept a copy keyword"
+)
+
+RATE = 22_050
+CODES = {"03": 500.0, "05": 1500.0}
+"""Happy and angry, and the pitch that tells them apart here."""
+
+
+def ravdess(root: Path, *, actors: int = 4) -> Path:
+    """Make a recording of both emotions by each actor."""
+    time = np.arange(RATE // 2) / RATE
+    for actor in range(1, actors + 1):
+        folder = root / f"Actor_{actor:02d}"
+        folder.mkdir(parents=True)
+        for code, hertz in CODES.items():
+            samples = 16_000 * np.sin(2 * np.pi * (hertz + 20 * actor) * time)
+            with wave.open(str(folder / f"03-01-{code}-01-01-01-{actor:02d}.wav"), "wb") as file:
+                file.setparams((1, 2, RATE, 0, "NONE", ""))
+                file.writeframes(samples.astype("<i2").tobytes())
+    return root
+
+
+def fer2013(path: Path, *, stills: int = 3) -> Path:
+    generator = np.random.default_rng(0)
+    with zipfile.ZipFile(path, "w") as archive:
+        for part in ("train", "public", "private"):
+            for emotion in ("happy", "neutral"):
+                for number in range(stills):
+                    picture = generator.integers(0, 256, (48, 48), dtype=np.uint8)
+                    content = cv2.imencode(".jpg", picture)[1].tobytes()
+                    archive.writestr(f"fer2013/{part}/{emotion}/{number}.jpg", content)
+    return path
+
+
+def embedder(path: Path, *, size: int = 48, width: int = 16) -> Path:
+    """Make an embedder that gives the mean colour of each of some rows of a crop."""
+    helper, number = onnx.helper, onnx.TensorProto.FLOAT
+    constants: dict[str, Any] = {
+        "axes": np.array([2, 3]),
+        "first": np.array([0]),
+        "end": np.array([width]),
+        "rows": np.array([1]),
+    }
+    graph = helper.make_graph(
+        [
+            helper.make_node("ReduceMean", ["crops", "axes"], ["means"], keepdims=0),
+            helper.make_node("Slice", ["means", "first", "end", "rows"], ["embedding"]),
+        ],
+        "rows",
+        [helper.make_tensor_value_info("crops", number, ["batch", size, size, 3])],
+        [helper.make_tensor_value_info("embedding", number, ["batch", width])],
+        [onnx.numpy_helper.from_array(value, name) for name, value in constants.items()],
+    )
+    opset = helper.make_opsetid("", 21)
+    onnx.save(helper.make_model(graph, ir_version=10, opset_imports=[opset]), path)
+    return path
+
+
+def options(folder: Path, **changes: Any) -> TrainingOptions:
+    given: dict[str, Any] = {
+        "work": folder / "work",
+        "cache": folder / "cache",
+        "preset": "mien",
+        "epochs": 1,
+    }
+    return TrainingOptions(**(given | changes))
+
+
+@pytest.mark.slow
+def test_the_mien_preset_makes_a_bundle_that_answers(tmp_path: Path) -> None:
+    data = [ravdess(tmp_path / "ravdess"), fer2013(tmp_path / "fer2013.zip")]
+    out = tmp_path / "new" / "tiny"
+    bundle = train_bundle(data, out, options=options(tmp_path, hold_out=("02",)))
+    assert verify_bundle(out) < 1e-4
+    assert load_bundle(out).sha256 == bundle.sha256
+    assert bundle.name == "tiny"
+    assert {name: scores["clips"] for name, scores in bundle.manifest["scores"].items()} == {
+        "audio": 2,
+        "video": 6,
+        "expression": 6,
+    }
+    training = bundle.manifest["training"]
+    assert training["corpora"] == {"fer2013": 18, "ravdess": 8}
+    assert "speakers 02 held out" in training["protocol"]
+    assert {r["epochs"] for r in training["recipes"].values()} == {1}
+    # Nothing is left beside the bundle.
+    assert [path.name for path in out.parent.iterdir()] == ["tiny"]
+    answer = Recogniser(out).predict(tmp_path / "ravdess/Actor_02/03-01-03-01-01-01-02.wav")
+    assert answer.audio.used
+    assert answer.emotion in EMOTIONS
+
+
+@pytest.mark.slow
+def test_the_paper_preset_makes_a_bundle(tmp_path: Path) -> None:
+    data = [ravdess(tmp_path / "ravdess"), fer2013(tmp_path / "fer2013.zip", stills=2)]
+    given = embedder(tmp_path / "rows.onnx")
+    bundle = train_bundle(
+        data,
+        tmp_path / "out",
+        options=options(tmp_path, preset="paper", embedder=given, hold_out=("04",)),
+    )
+    assert verify_bundle(tmp_path / "out") < 1e-4
+    assert bundle.config.embedding.width == 16
+    assert {name: entry["architecture"] for name, entry in bundle.manifest["networks"].items()} == {
+        "audio": "paper_audio",
+        "video": "paper_video",
+    }
+    assert (tmp_path / "out" / "embedder.onnx").read_bytes() == given.read_bytes()
+
+
+def test_sound_alone_makes_a_bundle_and_goes_on_when_stopped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data, out = [ravdess(tmp_path / "ravdess")], tmp_path / "out"
+
+    def stopped(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(train, "export_onnx", stopped)
+        train_bundle(data, out, options=options(tmp_path))
+    assert not out.exists()
+    state = (tmp_path / "work" / "audio" / "state.json").read_bytes()
+
+    first = train_bundle(data, out, options=options(tmp_path, resume=True))
+    assert (tmp_path / "work" / "audio" / "state.json").read_bytes() == state
+    assert set(first.manifest["networks"]) == {"audio"}
+    assert first.manifest["embedder"] is None
+    assert first.manifest["scores"] == {}
+
+    # An older bundle is replaced, by the same bytes as nothing was trained anew.
+    (out / "of the older one").touch()
+    second = train_bundle(data, out, options=options(tmp_path, resume=True))
+    assert second.sha256 == first.sha256
+    assert not (out / "of the older one").exists()
+    assert {path.name for path in tmp_path.iterdir()} == {"ravdess", "work", "cache", "out"}
+
+    # Another hold-out would score an actor who was trained on.
+    with pytest.raises(TrainingDataError, match="on other data"):
+        train_bundle(data, out, options=options(tmp_path, resume=True, hold_out=("02",)))
+    assert load_bundle(out).sha256 == first.sha256
+
+
+class Reached(Exception):
+    """Training would begin here."""
+
+
+@pytest.fixture
+def trained(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """Note what would be trained on, and stop there."""
+    seen: list[Any] = []
+
+    def noted(network: Any, batches: Any, **rest: Any) -> None:
+        seen.append((network, batches, rest))
+        raise Reached
+
+    monkeypatch.setattr(train, "fit", noted)
+    return seen
+
+
+def test_a_performance_is_heard_once(trained: list[Any], tmp_path: Path) -> None:
+    data = ravdess(tmp_path / "ravdess")
+    for sound in sorted(data.rglob("03-*.wav")):
+        # Its twins: the same with a picture, and the same again elsewhere.
+        sound.with_name("01" + sound.name[2:]).write_bytes(b"not even read")
+        copy = data / "again" / sound.name
+        copy.parent.mkdir(exist_ok=True)
+        copy.write_bytes(sound.read_bytes())
+    given = embedder(tmp_path / "rows.onnx")
+    with pytest.raises(Reached):
+        train_bundle([data, data], tmp_path / "out", options=options(tmp_path, embedder=given))
+    ((_, batches, rest),) = trained
+    # Three of four actors, four variants of two recordings; one actor chooses the epoch.
+    assert batches.arrays.inputs.shape == (3 * 2 * 4, 5984)
+    assert rest["validation"].inputs.shape == (2, 5984)
+
+
+def test_held_out_speakers_are_not_trained_on(trained: list[Any], tmp_path: Path) -> None:
+    data = [ravdess(tmp_path / "ravdess")]
+    with pytest.raises(Reached):
+        train_bundle(data, tmp_path / "out", options=options(tmp_path, hold_out=("01", "03")))
+    ((_, batches, rest),) = trained
+    assert (len(batches.arrays.inputs), len(rest["validation"].inputs)) == (8, 2)
+
+
+def test_epochs_and_limit_are_heeded(trained: list[Any], tmp_path: Path) -> None:
+    data = [ravdess(tmp_path / "ravdess")]
+    changes: dict[str, Any] = {"epochs": 7, "limit": 6}
+    with pytest.raises(Reached):
+        train_bundle(data, tmp_path / "out", options=options(tmp_path, **changes))
+    ((_, batches, rest),) = trained
+    assert rest["recipe"].epochs == 7
+    assert len(batches.arrays.inputs) + 4 * len(rest["validation"].inputs) == 6 * 4
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "words"),
+    [
+        ({"preset": "papr"}, InvalidArgument, "preset must be one of paper, mien, not 'papr'"),
+        ({"epochs": 0}, InvalidArgument, "epochs must be at least 1, not 0"),
+        ({"limit": -1}, InvalidArgument, "limit must be at least 1, not -1"),
+        ({"preset": "paper"}, InvalidArgument, "'paper' needs --embedder"),
+        ({"hold_out": ("07",)}, TrainingDataError, "no clip of the speakers 07"),
+        ({"embedder": Path("nowhere.onnx")}, NoEmbedder, "no such embedder"),
+    ],
+)
+def test_wrong_options_are_told_before_training(
+    changes: dict[str, Any], error: type[MienError], words: str, trained: list[Any], tmp_path: Path
+) -> None:
+    data = [ravdess(tmp_path / "ravdess", actors=2), fer2013(tmp_path / "fer2013.zip")]
+    with pytest.raises(error, match=words):
+        train_bundle(data, tmp_path / "out", options=options(tmp_path, **changes))
+    assert trained == []
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_embedder_for_other_crops_is_refused(trained: list[Any], tmp_path: Path) -> None:
+    given = embedder(tmp_path / "rows.onnx", size=32)
+    with pytest.raises(InvalidArgument, match="crops of 48 pixels, not 32"):
+        train_bundle(
+            [fer2013(tmp_path / "fer2013.zip")],
+            tmp_path / "out",
+            options=options(tmp_path, embedder=given),
+        )
+    assert FacesConfig().crop_size == 48
+
+
+def test_videos_without_stills_need_an_embedder(trained: list[Any], tmp_path: Path) -> None:
+    (tmp_path / "01-01-03-01-01-01-01.mp4").touch()
+    with pytest.raises(InvalidArgument, match="trains its embedder on stills, and there are none"):
+        train_bundle([tmp_path], tmp_path / "out", options=options(tmp_path))
+
+
+def a_folder(out: Path) -> None:
+    out.mkdir()
+    (out / "thesis.tex").write_text("years of work")
+
+
+def a_file(out: Path) -> None:
+    out.write_text("years of work")
+
+
+def a_damaged_bundle(out: Path) -> None:
+    out.mkdir()
+    (out / "bundle.json").write_text("{}")
+
+
+@pytest.mark.parametrize("make", [a_folder, a_file, a_damaged_bundle])
+def test_what_is_no_bundle_is_not_replaced(
+    make: Callable[[Path], None], trained: list[Any], tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    make(out)
+    before = {path: path.is_dir() or path.read_text() for path in (out, *out.rglob("*"))}
+    with pytest.raises(InvalidArgument, match="out must be a new folder or that of a bundle"):
+        train_bundle([ravdess(tmp_path / "ravdess")], out, options=options(tmp_path))
+    assert trained == []
+    assert {path: path.is_dir() or path.read_text() for path in (out, *out.rglob("*"))} == before
+
+
+def test_a_corpus_that_cannot_tell_two_emotions_apart_scores_them_as_one() -> None:
+    neutral_or_calm = [0.5, 0.5, 0, 0, 0, 0, 0, 0]
+    happy = [0, 0, 1, 0, 0, 0, 0, 0]
+    targets = np.array([neutral_or_calm, neutral_or_calm, happy], np.float32)
+    answers = np.full((3, 8), 0.1, np.float32)
+    answers[0, 1] = answers[1, 0] = answers[2, 2] = 0.3
+    scores = train._score(answers, targets)
+    assert (scores["clips"], scores["accuracy"], scores["uar"]) == (3, 1.0, 1.0)
+    # 0.21 and 0.21 for the two outweigh 0.3 for the one.
+    answers[2] = [0.21, 0.21, 0.3, 0.05, 0.05, 0.05, 0.05, 0.05]
+    assert train._score(answers, targets)["accuracy"] == pytest.approx(2 / 3, abs=1e-4)
