@@ -25,7 +25,7 @@ from onnx import numpy_helper
 from safetensors.numpy import save
 
 from mien.errors import InvalidArgument, MienError, NoEmbedder
-from mien.lab import weights
+from mien.lab import hub, weights
 from mien.lab.export import write_whole
 
 SHA256 = "198644e37de36674974f453a9aebfc0120b168b9414cce18d4dceb576fbdf355"
@@ -177,9 +177,9 @@ def cut(model_path: Path, folder: Path, *, sha256: str = SHA256) -> float:
     model = onnx.load_from_string(content)
     graph = Graph(model)
     tensors = encoder_tensors(graph)
-    write_whole(folder / weights.WEIGHTS, save(tensors))
-    _write_json(folder / weights.CONFIG, encoder_config(tensors))
-    _write_json(folder / weights.PREPARATION, PREPARATION)
+    write_whole(folder / hub.WEIGHTS, save(tensors))
+    _write_json(folder / hub.CONFIG, encoder_config(tensors))
+    _write_json(folder / hub.PREPARATION, PREPARATION)
     (folder / "README.md").write_text(CARD, encoding="utf-8")
     encoder = weights.load(folder)
     size = encoder.preparation.size

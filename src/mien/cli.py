@@ -159,7 +159,7 @@ def embedder_convert(
 ) -> None:
     """Turn a Vision Transformer into an embedder that needs no Keras."""
     _require("lab", "keras", "jax", "jax2onnx")
-    from mien.lab.weights import convert
+    from mien.lab.convert import convert
 
     made = convert(source, out, crop_size=crop_size, int8=int8, revision=revision)
     typer.echo(
