@@ -22,9 +22,9 @@ from hypothesis import strategies as st
 
 from media_samples import write_clip
 from mien.config import FacesConfig, SpeechConfig
+from mien.detectors import Box
 from mien.embed import Embedder
 from mien.errors import TrainingDataError
-from mien.faces import Box
 from mien.lab import dataset
 from mien.lab.corpora import Example
 from mien.lab.dataset import (

@@ -12,9 +12,10 @@ import numpy as np
 
 from mien.bundle import Bundle, Networks, load_bundle
 from mien.config import FacesConfig
+from mien.detectors import make_detector
 from mien.emotions import EMOTIONS
 from mien.errors import UnreadableClip
-from mien.faces import Faces, follow_faces, make_detector
+from mien.faces import Faces, follow_faces
 from mien.fusion import Probabilities, fuse
 from mien.media import Clip, ClipSource, Frame, clip_name, open_clip
 from mien.session import check_device

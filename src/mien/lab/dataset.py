@@ -19,9 +19,10 @@ from rich.console import Console
 from rich.progress import track
 
 from mien.config import FacesConfig, SpeechConfig, config_hash
+from mien.detectors import Detector
 from mien.embed import Embedder
 from mien.errors import TrainingDataError, UnreadableClip
-from mien.faces import Detector, follow_faces
+from mien.faces import follow_faces
 from mien.lab.augment import variants
 from mien.lab.corpora import Example, read_contents, targets
 from mien.media import Clip, open_clip

@@ -27,10 +27,10 @@ from mien.bundle import (
     write_manifest,
 )
 from mien.config import Config, EmbeddingConfig, FacesConfig, SpeechConfig, config_hash
+from mien.detectors import make_detector
 from mien.embed import Embedder
 from mien.emotions import EMOTIONS
 from mien.errors import BundleError, InvalidArgument, TrainingDataError
-from mien.faces import make_detector
 from mien.lab.corpora import Example, once_each, read_corpus
 from mien.lab.dataset import (
     Arrays,
