@@ -153,6 +153,7 @@ class _Checkpoint(keras.callbacks.Callback):  # type: ignore[misc] # keras is un
         if not path.exists():
             return False
         try:
+            # Runs that were begun before data were noted go on, too.
             state = {"data": self.state["data"], **json.loads(path.read_text())}
             recipe = state["recipe"]
         except (ValueError, TypeError, KeyError) as error:
