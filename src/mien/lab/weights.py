@@ -14,6 +14,8 @@ import numpy.typing as npt
 
 from mien.errors import MissingDependency, NoEmbedder
 from mien.lab import hub, vit
+from mien.lab.preparation import Preparation
+from mien.lab.vit_config import Family, VitConfig
 
 try:
     import safetensors
@@ -34,8 +36,8 @@ class Encoder:
     licence: str | None
     """SPDX identifier, if known."""
     weights_sha256: str
-    config: vit.VitConfig
-    preparation: vit.Preparation
+    config: VitConfig
+    preparation: Preparation
     network: keras.Model
     """Prepared pictures in shape (n, 3, size, size) → class tokens in shape (n, width)."""
 
@@ -60,11 +62,11 @@ def load(source: str | Path = hub.DEFAULT_SOURCE, *, revision: str | None = None
         InvalidArgument: a revision was given for a folder.
     """
     files = hub.find(source, revision=revision)
-    config = vit.VitConfig.from_dict(_read_json(files.config))
+    config = VitConfig.from_dict(_read_json(files.config))
     preparation = (
-        vit.Preparation.from_dict(_read_json(files.preparation))
+        Preparation.from_dict(_read_json(files.preparation))
         if files.preparation
-        else vit.Preparation(size=config.trained_size)
+        else Preparation(size=config.trained_size)
     )
     content = files.weights.read_bytes()
     digest = hashlib.sha256(content).hexdigest()
@@ -119,7 +121,7 @@ _MODULES: Mapping[str, str] = {
     "attention/value": "attention.attention.value",
     "attention/output": "attention.output.dense",
 }
-_BLOCK_MODULES: Mapping[vit.Family, Mapping[str, str]] = {
+_BLOCK_MODULES: Mapping[Family, Mapping[str, str]] = {
     "vit": {
         "norm1": "layernorm_before",
         "norm2": "layernorm_after",
@@ -148,7 +150,7 @@ _UNUSED = re.compile(r"(pooler|classifier)\.|embeddings\.mask_token$")
 """What networks around the encoder hold besides it."""
 
 
-def _tensor_name(path: str, family: vit.Family) -> str:
+def _tensor_name(path: str, family: Family) -> str:
     """Translate a Keras variable's path to Hugging Face's name of the tensor."""
     module, leaf = path.rsplit("/", maxsplit=1)
     if module == "places":
@@ -160,7 +162,7 @@ def _tensor_name(path: str, family: vit.Family) -> str:
     return f"encoder.layer.{block[1]}.{part}.{_LEAVES[leaf]}"
 
 
-def _tensor_shape(variable: Any, config: vit.VitConfig) -> tuple[int, ...]:
+def _tensor_shape(variable: Any, config: VitConfig) -> tuple[int, ...]:
     if variable.path == "patch_embedding/kernel":
         return (config.width, 3, config.patch, config.patch)
     if variable.path == "places/positions":
@@ -169,7 +171,7 @@ def _tensor_shape(variable: Any, config: vit.VitConfig) -> tuple[int, ...]:
 
 
 def _assign(
-    network: keras.Model, config: vit.VitConfig, tensors: dict[str, npt.NDArray[np.float32]]
+    network: keras.Model, config: VitConfig, tensors: dict[str, npt.NDArray[np.float32]]
 ) -> None:
     tensors = {name.removeprefix(f"{config.family}."): value for name, value in tensors.items()}
     names = {
