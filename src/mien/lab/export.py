@@ -7,6 +7,7 @@ from pathlib import Path
 import keras
 
 from mien.errors import InvalidArgument, MissingDependency
+from mien.lab.files import write_atomically
 
 try:
     import jax2onnx
@@ -74,23 +75,8 @@ def export_onnx(
             f"model must fit an ONNX file of {LARGEST_FILE:,} bytes, "
             f"not {proto.ByteSize():,}: choose a smaller network"
         )
-    write_whole(Path(path), proto.SerializeToString(deterministic=True))
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file so that nobody ever sees half of it: beside its place, then renamed.
-
-    Args:
-        path: where to write; missing folders are made, an old file is replaced.
-        content: all of the file.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        part.write_bytes(content)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    content = proto.SerializeToString(deterministic=True)
+    write_atomically(Path(path), lambda file: file.write(content))
 
 
 def _require_jax() -> None:

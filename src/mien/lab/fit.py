@@ -12,7 +12,8 @@ import keras
 import numpy as np
 
 from mien.errors import TrainingDataError
-from mien.lab.dataset import Arrays, Batches, write_atomically
+from mien.lab.dataset import Arrays, Batches
+from mien.lab.files import write_atomically
 
 
 @dataclass(frozen=True, kw_only=True)
