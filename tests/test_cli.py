@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 import skimage.data
 
+import mien
 from media_samples import claim_duration, clip_bytes, sine, still_bytes
 from mien import cli
 from mien.bundle import DEFAULT_BUNDLE
+from mien.errors import BundleNotFound
 
 EXAMPLE = Path(__file__).parent.parent / "examples" / "astronaut.mp4"
 SECONDS = 10
@@ -126,9 +128,17 @@ def test_unknown_option_is_exit_code_2(capsys: pytest.CaptureFixture[str]) -> No
     assert "--loud" in capsys.readouterr().err
 
 
-def test_debug_shows_where_an_error_arose() -> None:
-    with pytest.raises(Exception, match="no bundle here"):
-        run("--debug", "predict", EXAMPLE, "--bundle", "nowhere")
+@pytest.mark.parametrize("place", [0, 4])
+def test_debug_shows_where_an_error_arose(place: int) -> None:
+    arguments = ["predict", str(EXAMPLE), "--bundle", "nowhere"]
+    arguments.insert(place, "--debug")
+    with pytest.raises(BundleNotFound):
+        run(*arguments)
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("--version") == 0
+    assert capsys.readouterr().out == f"mien {mien.__version__}\n"
 
 
 def test_bundle_show_and_verify(capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
+import mien
 from mien.errors import MienError, MissingDependency
 
 if TYPE_CHECKING:
@@ -35,12 +36,21 @@ Bundle = Annotated[
 ]
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"mien {mien.__version__}")
+        raise typer.Exit
+
+
 @app.callback()
 def _options(
-    context: typer.Context,
-    debug: Annotated[bool, typer.Option(help="Show where an error arose.")] = False,
+    *,
+    debug: Annotated[bool, typer.Option("--debug", help="Show where an error arose.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Say which.")
+    ] = False,
 ) -> None:
-    context.obj = debug
+    """Options of all commands."""
 
 
 @app.command()
@@ -94,7 +104,9 @@ def train(
         int | None, typer.Option(min=8, help="Use so many clips or stills of each --data.")
     ] = None,
     seed: Annotated[int, typer.Option(min=0)] = 0,
-    resume: Annotated[bool, typer.Option(help="Go on with the run that was stopped.")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the run that was stopped.")
+    ] = False,
     work: Annotated[
         Path | None, typer.Option(help="Folder of the checkpoints; OUT.work else.")
     ] = None,
@@ -179,8 +191,10 @@ def info() -> None:
 
 def main() -> None:
     """Run the command line; the one place where errors become exit codes."""
+    # Taken out here, so that it may also stand after the command, where one thinks of it.
+    arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     try:
-        app()
+        app(arguments)
     except MienError as error:
         if "--debug" in sys.argv[1:]:
             raise
