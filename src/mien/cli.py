@@ -1,5 +1,6 @@
 """The command line: one command a task; each parses, calls one function and prints."""
 
+import logging
 import sys
 from contextlib import nullcontext
 from importlib.util import find_spec
@@ -129,6 +130,9 @@ def train(
         work=work or out.with_name(f"{out.name}.work"),
         cache=cache,
     )
+    # What the training tells of itself: the device, clips that are left out.
+    logging.basicConfig(format="mien: %(message)s")
+    logging.getLogger("mien").setLevel(logging.INFO)
     try:
         bundle = train_bundle(data, out, options=options)
     except KeyboardInterrupt:

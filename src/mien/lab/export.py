@@ -1,5 +1,6 @@
 """Keras model → ONNX file that any ONNX Runtime since 1.20 reads, byte for byte reproducible."""
 
+import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -16,6 +17,9 @@ except ImportError as error:
     raise MissingDependency(
         f"ONNX export needs jax2onnx and onnx ({error}): pip install 'mien[lab]'"
     ) from error
+
+# It tells users of each inner value whose type it could not infer; nothing comes of it.
+logging.getLogger("onnx_ir").setLevel(logging.ERROR)
 
 OPSET = 21
 """The newest that ONNX Runtime 1.20, the oldest one mien supports, reads."""

@@ -155,8 +155,8 @@ class _Checkpoint(keras.callbacks.Callback):  # type: ignore[misc] # keras is un
             return False
         try:
             # Runs that were begun before data were noted go on, too.
-            state = {"data": self.state["data"], **json.loads(path.read_text())}
-            recipe = state["recipe"]
+            state = json.loads(path.read_text())
+            recipe, data = state["recipe"], state["data"]
         except (ValueError, TypeError, KeyError) as error:
             raise TrainingDataError(
                 f"{path} is damaged ({error}); leave out --resume to start anew"
@@ -166,7 +166,7 @@ class _Checkpoint(keras.callbacks.Callback):  # type: ignore[misc] # keras is un
                 f"{self.folder} holds a run with {recipe}, not {self.state['recipe']}; "
                 "give the same options, or leave out --resume to start anew"
             )
-        if state["data"] != self.state["data"]:
+        if data != self.state["data"]:
             raise TrainingDataError(
                 f"{self.folder} holds a run on other data, or with another seed; "
                 "give the same options, or leave out --resume to start anew"

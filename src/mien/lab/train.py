@@ -4,7 +4,7 @@ import logging
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -45,37 +45,14 @@ from mien.lab.dataset import (
 from mien.lab.export import export_onnx
 from mien.lab.fit import Fitted, Recipe, fit
 from mien.lab.metrics import score
-from mien.lab.networks import (
-    embedder_of,
-    expression_network,
-    light_audio_network,
-    light_video_network,
-    paper_audio_network,
-    paper_video_network,
-    standardisation,
-)
+from mien.lab.networks import embedder_of, expression_network
+from mien.lab.presets import PRESETS
 from mien.lab.splits import Split, sample, split_examples
 
 logger = logging.getLogger(__name__)
 
 ANSWER_BATCH = 32
 """Clips that a branch is scored on at once; the paper's audio network takes 12 MB for each."""
-
-AudioBuilder = Callable[[np.ndarray, SpeechConfig], keras.Model]
-VideoBuilder = Callable[..., keras.Model]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Preset:
-    """Which networks are trained, and how."""
-
-    audio: AudioBuilder
-    """From the training set's features and the config to a network."""
-    audio_recipe: Recipe
-    video: VideoBuilder
-    video_recipe: Recipe
-    expression_recipe: Recipe | None
-    """How the preset trains its own embedder; ``None`` when one must be given."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,55 +84,6 @@ class TrainingOptions:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise InvalidArgument(f"{name} must be at least 1, not {value}")
-
-
-def _paper_audio(features: np.ndarray, config: SpeechConfig) -> keras.Model:
-    mean, deviation = standardisation(features)
-    return paper_audio_network(config, mean=mean, deviation=deviation)
-
-
-def _light_audio(features: np.ndarray, config: SpeechConfig) -> keras.Model:
-    frames = config.frames
-    rows = np.dstack(
-        [
-            features[:, :frames],
-            features[:, frames : 2 * frames],
-            features[:, 2 * frames :].reshape(-1, frames, config.mfcc),
-        ]
-    )
-    mean, deviation = standardisation(rows[rows.any(axis=-1)])
-    return light_audio_network(config, mean=mean, deviation=deviation)
-
-
-PRESETS = {
-    "paper": Preset(
-        audio=_paper_audio,
-        audio_recipe=Recipe(),
-        video=paper_video_network,
-        video_recipe=Recipe(),
-        expression_recipe=None,
-    ),
-    "mien": Preset(
-        audio=_light_audio,
-        audio_recipe=Recipe(
-            epochs=20,
-            learning_rate=1e-3,
-            schedule="cosine",
-            label_smoothing=0.1,
-            weight_decay=1e-3,
-        ),
-        video=light_video_network,
-        video_recipe=Recipe(epochs=8, batch_size=64, learning_rate=1e-3, schedule="cosine"),
-        expression_recipe=Recipe(
-            epochs=30,
-            batch_size=64,
-            learning_rate=1e-3,
-            schedule="cosine",
-            label_smoothing=0.1,
-            weight_decay=1e-4,
-        ),
-    ),
-}
 
 
 def train_bundle(data: Sequence[Path], out: Path, *, options: TrainingOptions) -> Bundle:
