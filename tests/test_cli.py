@@ -15,6 +15,7 @@ from media_samples import claim_duration, clip_bytes, sine, still_bytes
 from mien import cli
 from mien.bundle import DEFAULT_BUNDLE
 from mien.errors import BundleNotFound
+from mien.lab.train import TrainingOptions
 
 EXAMPLE = Path(__file__).parent.parent / "examples" / "astronaut.mp4"
 SECONDS = 10
@@ -164,6 +165,31 @@ def test_lab_commands_say_what_is_missing(
     ):
         assert run(*command) == 2
         assert "pip install 'mien[lab]'" in capsys.readouterr().err
+
+
+def test_training_passes_its_options_on_and_can_be_stopped(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    seen: list[TrainingOptions] = []
+
+    def interrupted(data: list[Path], out: Path, *, options: TrainingOptions) -> None:
+        seen.append(options)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("mien.lab.train.train_bundle", interrupted)
+    out = tmp_path / "bundle"
+    asked = ["--preset", "mien", "--hold-out", "02, 05", "--epochs", "3", "--resume"]
+    assert run("train", "--data", tmp_path, "--out", out, *asked) == cli.INTERRUPTED
+    assert "--resume goes on" in capsys.readouterr().err
+    assert seen == [
+        TrainingOptions(
+            work=tmp_path / "bundle.work",
+            preset="mien",
+            hold_out=("02", "05"),
+            epochs=3,
+            resume=True,
+        )
+    ]
 
 
 def bad_inputs(folder: Path) -> dict[str, Path]:

@@ -130,9 +130,7 @@ def train(
         work=work or out.with_name(f"{out.name}.work"),
         cache=cache,
     )
-    # What the training tells of itself: the device, clips that are left out.
-    logging.basicConfig(format="mien: %(message)s")
-    logging.getLogger("mien").setLevel(logging.INFO)
+    _tell_progress()
     try:
         bundle = train_bundle(data, out, options=options)
     except KeyboardInterrupt:
@@ -216,6 +214,15 @@ def _show(answer: "Prediction | Failure", *, as_json: bool) -> None:
         _say(answer.message)
     else:
         Console(highlight=False).print(panel(answer), "")
+
+
+def _tell_progress() -> None:
+    """Let mien's own log through: the device, clips that are left out."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("mien: %(message)s"))
+    logger = logging.getLogger("mien")
+    logger.setLevel(logging.INFO)
+    logger.handlers = [handler]
 
 
 def _say(message: str) -> None:
