@@ -60,7 +60,7 @@ def test_predict_prints_for_a_person(capsys: pytest.CaptureFixture[str]) -> None
     assert run("predict", EXAMPLE) == 0
     printed = capsys.readouterr()
     assert printed.err == ""
-    for word in ("audio", "video", "fused", "surprised", "used: the voice was heard", "total"):
+    for word in ("audio", "video", "fused", "surprised", "used: sounds ", "total"):
         assert word in printed.out
 
 

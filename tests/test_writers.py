@@ -85,6 +85,7 @@ def test_json_is_one_line() -> None:
 def test_panel_shows_bars_reasons_and_times() -> None:
     text = text_of(panel(PREDICTION))
     assert "happy 72%" in text
+    assert "audio  used: sounds happy, 72%" in text
     assert "video  not used: a face in 2 of 22 frames" in text
     assert "total 0.31 s" in text
     bars = {line.split()[0]: line.count("█") for line in text.splitlines() if "%" in line}

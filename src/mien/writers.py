@@ -120,17 +120,19 @@ def _bar(values: dict[str, float] | None, emotion: str) -> str:
 
 def _reasons(prediction: Prediction) -> list[Text]:
     found = prediction.faces_found
-    faces = "" if found is None else f"a face in {found:.0%} of the frames looked at"
+    faces = "" if found is None else f"; a face in {found:.0%} of the frames looked at"
     return [
-        _reason("audio", prediction.audio, "the voice was heard"),
-        _reason("video", prediction.video, faces),
+        _reason("audio", prediction.audio, verb="sounds", more=""),
+        _reason("video", prediction.video, verb="looks", more=faces),
     ]
 
 
-def _reason(name: str, branch: Branch, told: str) -> Text:
-    if branch.used:
-        return Text.assemble((f"{name}  ", "bold"), ("used", "green"), f": {told}")
-    return Text.assemble((f"{name}  ", "bold"), ("not used", "yellow"), f": {branch.reason}")
+def _reason(name: str, branch: Branch, *, verb: str, more: str) -> Text:
+    if branch.probabilities is None:
+        return Text.assemble((f"{name}  ", "bold"), ("not used", "yellow"), f": {branch.reason}")
+    emotion = max(branch.probabilities, key=branch.probabilities.__getitem__)
+    told = f": {verb} {emotion}, {branch.probabilities[emotion]:.0%}{more}"
+    return Text.assemble((f"{name}  ", "bold"), ("used", "green"), told)
 
 
 def _times(prediction: Prediction) -> Text:
