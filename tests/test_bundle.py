@@ -1,3 +1,4 @@
+import hashlib
 import json
 import shutil
 from collections.abc import Callable
@@ -94,13 +95,31 @@ def test_edited_config_is_refused(folder: Path) -> None:
         load_bundle(folder)
 
 
-@pytest.mark.parametrize("key", ["labels", "config", "config_sha256", "networks", "golden"])
-def test_incomplete_manifest_is_refused(folder: Path, key: str) -> None:
-    text = (folder / MANIFEST).read_text()
-    manifest = json.loads(text)
-    del manifest[key]
-    with pytest.raises((BundleMismatch, KeyError)):
-        write_manifest(folder, manifest)
+def sign(folder: Path, manifest: dict[str, Any]) -> None:
+    """Write any manifest, however wrong, with a checksum that fits."""
+    manifest.pop("manifest_sha256", None)
+    text = json.dumps(manifest, sort_keys=True).encode()
+    signed = manifest | {"manifest_sha256": hashlib.sha256(text).hexdigest()}
+    (folder / MANIFEST).write_text(json.dumps(signed))
+
+
+@pytest.mark.parametrize(
+    "key", ["name", "labels", "config", "config_sha256", "networks", "golden", "training", "scores"]
+)
+@pytest.mark.parametrize("wrong", [None, 3, []])
+def test_incomplete_manifest_is_refused(folder: Path, key: str, wrong: object) -> None:
+    manifest = json.loads((folder / MANIFEST).read_text())
+    sign(folder, manifest)
+    assert load_bundle(folder).name == "default"
+    sign(folder, manifest | {key: wrong})
+    with pytest.raises(BundleMismatch):
+        load_bundle(folder)
+
+
+@pytest.mark.parametrize("networks", [{}, {"audio": {}}, {"audio": 3}, {"audio": {"file": 3}}])
+def test_manifest_without_a_usable_network_is_refused(folder: Path, networks: object) -> None:
+    sign(folder, json.loads((folder / MANIFEST).read_text()) | {"networks": networks})
+    with pytest.raises(BundleMismatch):
         load_bundle(folder)
 
 

@@ -102,6 +102,7 @@ def test_file_names_that_are_no_text(tmp_path: Path, options: list[str]) -> None
         (["--bundle", "nowhere"], "no bundle here"),
         (["--detector", "dlib"], "haar"),
         (["--detector", "yunet"], "yunet"),
+        (["--detector-model", "yunet.onnx"], "--detector yunet"),
         (["--detector", "yunet", "--detector-model", "none.onnx"], "none.onnx"),
         (["--out", "table.xlsx"], ".jsonl, .json or .csv"),
     ],
@@ -122,6 +123,42 @@ def _has_cuda() -> bool:
     import onnxruntime
 
     return "CUDAExecutionProvider" in onnxruntime.get_available_providers()
+
+
+def test_out_never_overwrites_a_clip(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    clip = tmp_path / "clip.csv"
+    clip.write_bytes(EXAMPLE.read_bytes())
+    assert run("predict", clip, "--out", clip) == 2
+    assert "overwrite" in capsys.readouterr().err
+    assert clip.read_bytes() == EXAMPLE.read_bytes()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_full_disk_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "full.csv"
+    out.symlink_to("/dev/full")
+    assert run("predict", EXAMPLE, "--json", "--out", out) == 2
+    assert "No space left" in capsys.readouterr().err
+
+
+def test_terminal_that_is_not_utf_8() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "mien", "predict", EXAMPLE],
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert "surprised" in done.stdout
+
+
+def test_training_needs_the_jax_backend(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("KERAS_BACKEND", "torch")
+    assert run("train", "--data", ".", "--out", "b") == 2
+    assert "KERAS_BACKEND must be jax" in capsys.readouterr().err
 
 
 def test_unknown_option_is_exit_code_2(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 
 from mien.bundle import DEFAULT_BUNDLE
@@ -49,6 +50,19 @@ def test_missing_file_says_how_to_make_one(tmp_path: Path) -> None:
 def test_graph_of_another_kind_is_refused() -> None:
     with pytest.raises(NoEmbedder, match="takes crops"):
         Embedder(DEFAULT_BUNDLE / "audio.onnx")
+
+
+def test_graph_of_open_sizes_is_refused(tmp_path: Path) -> None:
+    helper, kind = onnx.helper, onnx.TensorProto.FLOAT
+    taken = helper.make_tensor_value_info("crops", kind, ["n", "size", "size", 3])
+    given = helper.make_tensor_value_info("embedding", kind, ["n", 3])
+    mean = helper.make_node("ReduceMean", ["crops", "axes"], ["embedding"], keepdims=0)
+    axes = helper.make_tensor("axes", onnx.TensorProto.INT64, [2], [1, 2])
+    graph = helper.make_graph([mean], "open", [taken], [given], [axes])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+    onnx.save(model, tmp_path / "open.onnx")
+    with pytest.raises(NoEmbedder, match="takes crops"):
+        Embedder(tmp_path / "open.onnx")
 
 
 def test_hash_is_sha256(tmp_path: Path) -> None:

@@ -26,6 +26,18 @@ from mien.session import open_session
 SCHEMA = 1
 MANIFEST = "bundle.json"
 BRANCHES = ("audio", "video")
+REQUIRED: dict[str, type] = {
+    "name": str,
+    "labels": list,
+    "config": dict,
+    "config_sha256": str,
+    "networks": dict,
+    "golden": dict,
+    "training": dict,
+    "scores": dict,
+    "licence": str,
+}
+"""What a manifest must hold beside its schema; ``embedder`` and ``calibration`` may be null."""
 GOLDEN_TOLERANCE = 1e-4
 """Largest difference of probabilities between processors that still counts as the same answer."""
 
@@ -73,6 +85,7 @@ def load_bundle(path: str | os.PathLike[str] | None = None) -> Bundle:
     folder = DEFAULT_BUNDLE if path is None else Path(path)
     manifest = _read_manifest(folder)
     try:
+        _require_parts(folder, manifest)
         if tuple(manifest["labels"]) != EMOTIONS:
             raise BundleMismatch(
                 f"{folder}: labels must be {', '.join(EMOTIONS)} in this order, "
@@ -84,7 +97,7 @@ def load_bundle(path: str | os.PathLike[str] | None = None) -> Bundle:
         for entry in _entries(manifest).values():
             _check_file(folder, entry["file"], entry["sha256"])
         return Bundle(folder, manifest, config, manifest["manifest_sha256"])
-    except (KeyError, TypeError, InvalidArgument) as error:
+    except (AttributeError, KeyError, TypeError, InvalidArgument) as error:
         raise BundleMismatch(
             f"{folder / MANIFEST} is incomplete ({error}); export the bundle again"
         ) from error
@@ -242,6 +255,17 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
     return manifest
 
 
+def _require_parts(folder: Path, manifest: Mapping[str, Any]) -> None:
+    for key, kind in REQUIRED.items():
+        if not isinstance(manifest.get(key), kind):
+            raise BundleMismatch(
+                f"{folder / MANIFEST} is incomplete: {key} must be a {kind.__name__}; "
+                "export the bundle again"
+            )
+    if not any(manifest["networks"].get(branch) for branch in BRANCHES):
+        raise BundleMismatch(f"{folder} has neither an audio nor a video network")
+
+
 def _manifest_hash(manifest: Mapping[str, Any]) -> str:
     rest = {key: value for key, value in manifest.items() if key != "manifest_sha256"}
     return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
@@ -249,7 +273,7 @@ def _manifest_hash(manifest: Mapping[str, Any]) -> str:
 
 def _entries(manifest: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """Parts of the bundle that are files."""
-    entries = {"golden": manifest["golden"], "embedder": manifest["embedder"]}
+    entries = {"golden": manifest["golden"], "embedder": manifest.get("embedder")}
     entries |= {branch: manifest["networks"].get(branch) for branch in BRANCHES}
     return {part: entry for part, entry in entries.items() if entry}
 

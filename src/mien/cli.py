@@ -1,6 +1,8 @@
 """The command line: one command a task; each parses, calls one function and prints."""
 
+import io
 import logging
+import os
 import sys
 from contextlib import nullcontext
 from importlib.util import find_spec
@@ -11,7 +13,7 @@ import typer
 from rich.console import Console
 
 import mien
-from mien.errors import MienError, MissingDependency
+from mien.errors import InvalidArgument, MienError, MissingDependency
 
 if TYPE_CHECKING:
     from mien.bundle import Bundle as LoadedBundle
@@ -62,7 +64,8 @@ def predict(
     bundle: Bundle = None,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     out: Annotated[
-        Path | None, typer.Option(help="Also write here: .jsonl, .json or .csv.")
+        Path | None,
+        typer.Option(help="Also write here: .csv is a table, .jsonl and .json one object a line."),
     ] = None,
     detector: Annotated[
         str | None, typer.Option(help="haar or yunet; the bundle's own else.")
@@ -74,6 +77,8 @@ def predict(
     from mien.writers import TableWriter
 
     recogniser = Recogniser(bundle, device=device, detector=detector, detector_model=detector_model)
+    if out is not None and any(out.exists() and _same(out, clip) for clip in clips):
+        raise InvalidArgument(f"--out {out} is one of the clips, which it would overwrite")
     failed = False
     with nullcontext() if out is None else TableWriter(out) as writer:
         for answer in recogniser.predict_each(clips):
@@ -117,6 +122,7 @@ def train(
 ) -> None:
     """Train both branches on a corpus and write a bundle."""
     _require("lab", "keras", "jax", "jax2onnx")
+    _require_jax()
     from mien.lab.train import TrainingOptions, train_bundle
 
     options = TrainingOptions(
@@ -127,12 +133,12 @@ def train(
         limit=limit,
         seed=seed,
         resume=resume,
-        work=work or out.with_name(f"{out.name}.work"),
+        work=work or out.resolve().with_name(f"{out.resolve().name}.work"),
         cache=cache,
     )
     _tell_progress()
     try:
-        bundle = train_bundle(data, out, options=options)
+        bundle = train_bundle(data, out.resolve(), options=options)
     except KeyboardInterrupt:
         _say("stopped; the same command with --resume goes on from the last whole epoch")
         raise typer.Exit(INTERRUPTED) from None
@@ -173,6 +179,7 @@ def embedder_convert(
 ) -> None:
     """Turn a Vision Transformer into an embedder that needs no Keras."""
     _require("lab", "keras", "jax", "jax2onnx")
+    _require_jax()
     from mien.lab.convert import convert
 
     made = convert(source, out, crop_size=crop_size, int8=int8, revision=revision)
@@ -193,6 +200,10 @@ def info() -> None:
 
 def main() -> None:
     """Run the command line; the one place where errors become exit codes."""
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal that cannot show a bar or a name shows a question mark.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
     # Taken out here, so that it may also stand after the command, where one thinks of it.
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     try:
@@ -202,6 +213,12 @@ def main() -> None:
             raise
         _say(f"{error}")
         sys.exit(error.exit_code)
+    except OSError as error:
+        # A full disk, a folder that may not be written: no fault of mien's.
+        if "--debug" in sys.argv[1:]:
+            raise
+        _say(f"{error.filename or 'output'}: {error.strerror}; free space or name another place")
+        sys.exit(MienError.exit_code)
 
 
 def _show(answer: "Prediction | Failure", *, as_json: bool) -> None:
@@ -225,6 +242,10 @@ def _tell_progress() -> None:
     logger.handlers = [handler]
 
 
+def _same(out: Path, clip: Path) -> bool:
+    return clip.exists() and out.samefile(clip)
+
+
 def _say(message: str) -> None:
     typer.echo(f"mien: {message}", file=sys.stderr)
 
@@ -235,9 +256,18 @@ def _print_bundle(bundle: "LoadedBundle") -> None:
     Console(highlight=False).print(bundle_panel(bundle))
 
 
+def _require_jax() -> None:
+    backend = os.environ.get("KERAS_BACKEND", "jax")
+    if backend != "jax":
+        raise InvalidArgument(
+            f"KERAS_BACKEND must be jax, not {backend!r}: only from there networks are exported"
+        )
+
+
 def _require(extra: str, *modules: str) -> None:
     missing = [module for module in modules if find_spec(module) is None]
     if missing:
         raise MissingDependency(
-            f"this command needs {', '.join(missing)}: pip install 'mien[{extra}]'"
+            f"this command needs {', '.join(missing)}: pip install 'mien[{extra}]', "
+            f"or '.[{extra}]' in a clone"
         )

@@ -32,7 +32,8 @@ class Embedder:
         self.sha256 = hash_file(self.path)
         self._session = open_session(self.path, device=device)
         inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
-        if len(inputs) != 1 or len(inputs[0].shape) != 4 or len(outputs[0].shape) != 2:
+        sizes = [*inputs[0].shape[1:], *outputs[0].shape[1:]]
+        if len(inputs) != 1 or len(sizes) != 4 or not all(isinstance(n, int) for n in sizes):
             raise NoEmbedder(
                 f"{self.path}: an embedder takes crops (n, size, size, 3) and gives (n, width), "
                 f"but this graph takes {[i.shape for i in inputs]} and gives {outputs[0].shape}"

@@ -36,7 +36,11 @@ def installation() -> Iterator[str]:
         yield f"device     {device}: {'yes' if provider in available else 'no'}{cure}"
     yield f"bundle     {_default_bundle()}"
     for extra, (purpose, module) in EXTRAS.items():
-        state = "yes" if find_spec(module) else f"no: pip install 'mien[{extra}]'"
+        state = (
+            "yes"
+            if find_spec(module)
+            else f"no: pip install 'mien[{extra}]', or '.[{extra}]' in a clone"
+        )
         yield f"extra      {extra}, for {purpose}: {state}"
 
 

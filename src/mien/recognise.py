@@ -14,7 +14,7 @@ from mien.bundle import Bundle, Networks, load_bundle
 from mien.config import FacesConfig
 from mien.detectors import make_detector
 from mien.emotions import EMOTIONS
-from mien.errors import UnreadableClip
+from mien.errors import InvalidArgument, UnreadableClip
 from mien.faces import Faces, follow_faces
 from mien.fusion import Probabilities, fuse
 from mien.media import Clip, ClipSource, Frame, clip_name, open_clip
@@ -97,8 +97,14 @@ class Recogniser:
         check_device(device)
         self.bundle: Bundle = load_bundle(bundle)
         self._networks = Networks(self.bundle, device=device)
+        detector = detector or self.bundle.config.faces.detector
+        if detector_model is not None and detector != "yunet":
+            raise InvalidArgument(
+                f"--detector-model (detector_model) is for the detector yunet, not {detector}; "
+                "add --detector yunet"
+            )
         self._detector = make_detector(
-            detector or self.bundle.config.faces.detector,
+            detector,
             model=None if detector_model is None else Path(detector_model),
         )
 
@@ -128,7 +134,7 @@ class Recogniser:
         >>> recogniser.predict(["no such file.mp4"])[0].type
         'UnreadableClip'
         """
-        if isinstance(clips, Sequence) and not isinstance(clips, str | bytes):
+        if isinstance(clips, Sequence) and not isinstance(clips, str | bytes | bytearray):
             return list(self.predict_each(clips))
         return self._predict_one(clips)
 

@@ -83,8 +83,8 @@ def panel(prediction: Prediction) -> RenderableType:
 
 
 def _headline(prediction: Prediction) -> Text:
-    # A file name that is no text would stop the terminal.
-    name = prediction.clip.encode(errors="backslashreplace").decode()
+    # A file name may be no text, or hold commands for the terminal.
+    name = prediction.clip if prediction.clip.isprintable() else ascii(prediction.clip)
     line = Text(f"{name}  ", style="bold")
     line.append(f"{prediction.duration_s:.1f} s\n", style="dim")
     if prediction.probabilities is None or prediction.confidence is None:

@@ -154,7 +154,6 @@ class _Checkpoint(keras.callbacks.Callback):  # type: ignore[misc] # keras is un
         if not path.exists():
             return False
         try:
-            # Runs that were begun before data were noted go on, too.
             state = json.loads(path.read_text())
             recipe, data = state["recipe"], state["data"]
         except (ValueError, TypeError, KeyError) as error:

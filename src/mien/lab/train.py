@@ -174,7 +174,11 @@ class _Run:
             example.speaker for example in (*self.sounding, *self.seen)
         }
         if strangers:
-            raise TrainingDataError(f"no clip of the speakers {', '.join(sorted(strangers))}")
+            known = {e.speaker for e in (*self.sounding, *self.seen) if e.speaker}
+            raise TrainingDataError(
+                f"no clip of the speakers {', '.join(sorted(strangers))}; "
+                f"there are {', '.join(sorted(known)) or 'none named'}"
+            )
         out.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as scratch:
             folder = Path(scratch) / "bundle"
@@ -406,4 +410,6 @@ def _score(answers: np.ndarray, targets: np.ndarray) -> dict[str, float]:
             for table in (merged, wanted):
                 table[:, together[0]] = table[:, together].sum(axis=1)
                 table[:, together[1:]] = 0.0
-    return score(wanted.argmax(axis=1), merged.argmax(axis=1), classes=len(EMOTIONS))
+    told_apart = int((wanted > 0).any(axis=0).sum())
+    scores = score(wanted.argmax(axis=1), merged.argmax(axis=1), classes=len(EMOTIONS))
+    return {**scores, "classes": told_apart}
