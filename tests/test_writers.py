@@ -94,6 +94,13 @@ def test_panel_shows_bars_reasons_and_times() -> None:
     assert bars["sad"] == 0
 
 
+@pytest.mark.parametrize("width", [40, 50, 60, 80, 200])
+def test_no_terminal_is_too_narrow_for_the_answer(width: int) -> None:
+    lines = text_of(panel(PREDICTION, width=width), width=width).splitlines()
+    (happy,) = (line for line in lines if line.startswith("happy  "))
+    assert happy.count("72%") == 2
+
+
 def test_panel_without_an_answer_says_so() -> None:
     nothing = Prediction(
         **{

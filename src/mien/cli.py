@@ -230,7 +230,8 @@ def _show(answer: "Prediction | Failure", *, as_json: bool) -> None:
     elif isinstance(answer, Failure):
         _say(answer.message)
     else:
-        Console(highlight=False).print(panel(answer), "")
+        console = Console(highlight=False)
+        console.print(panel(answer, width=console.width), "")
 
 
 def _tell_progress() -> None:

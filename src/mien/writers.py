@@ -17,6 +17,8 @@ from mien.recognise import Branch, Failure, Prediction
 
 BAR_WIDTH = 12
 """Characters of a bar that stands for probability 1."""
+AROUND_BARS = 36
+"""Characters of a line that are not bars: the emotion's name, percentages, space between."""
 EIGHTHS = " ▏▎▍▌▋▊▉"
 
 
@@ -70,12 +72,17 @@ def json_line(answer: Prediction | Failure) -> str:
     return json.dumps(answer.to_dict())
 
 
-def panel(prediction: Prediction) -> RenderableType:
-    """Show a prediction as a person likes to read it: bars, reasons and times."""
+def panel(prediction: Prediction, *, width: int = 80) -> RenderableType:
+    """Show a prediction as a person likes to read it: bars, reasons and times.
+
+    Args:
+        prediction: what to show.
+        width: characters of a line; bars are shorter in a narrow terminal.
+    """
     return Group(
         _headline(prediction),
         "",
-        _bars(prediction),
+        _bars(prediction, bar_width=min(BAR_WIDTH, max(1, (width - AROUND_BARS) // 3))),
         "",
         *_reasons(prediction),
         _times(prediction),
@@ -96,26 +103,30 @@ def _headline(prediction: Prediction) -> Text:
     return line
 
 
-def _bars(prediction: Prediction) -> Table:
+def _bars(prediction: Prediction, *, bar_width: int) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0))
     table.add_column("")
     columns = (prediction.audio.probabilities, prediction.video.probabilities)
     for name in ("audio", "video", "fused"):
-        table.add_column(name, min_width=BAR_WIDTH + 5, style="bold" if name == "fused" else "")
+        table.add_column(
+            name, min_width=bar_width + 5, no_wrap=True, style="bold" if name == "fused" else ""
+        )
     for emotion in EMOTIONS:
-        cells = [_bar(values, emotion) for values in (*columns, prediction.probabilities)]
+        cells = [
+            _bar(values, emotion, bar_width) for values in (*columns, prediction.probabilities)
+        ]
         chosen = emotion == prediction.emotion
         table.add_row(emotion, *cells, style="green" if chosen else "")
     return table
 
 
-def _bar(values: dict[str, float] | None, emotion: str) -> str:
+def _bar(values: dict[str, float] | None, emotion: str, width: int) -> str:
     if values is None:
         return "·"
-    eighths = round(values[emotion] * BAR_WIDTH * 8)
+    eighths = round(values[emotion] * width * 8)
     whole, part = divmod(eighths, 8)
     bar = "█" * whole + (EIGHTHS[part] if part else "")
-    return f"{bar:<{BAR_WIDTH}} {values[emotion]:4.0%}"
+    return f"{bar:<{width}} {values[emotion]:4.0%}"
 
 
 def _reasons(prediction: Prediction) -> list[Text]:
