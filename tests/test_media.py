@@ -1,5 +1,6 @@
 """Clips with known pictures and sound, read back; and files that are no clips."""
 
+import gc
 import io
 import os
 import socket
@@ -11,6 +12,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 from pathlib import Path
+from time import monotonic
 from types import SimpleNamespace
 from typing import Any
 
@@ -39,7 +41,17 @@ from media_samples import (
     write_clip,
 )
 from mien.errors import InvalidArgument, UnreadableClip
-from mien.media import Clip, Frame, clip_name, container, open_clip, reader, shown_at_middles, walk
+from mien.media import (
+    Clip,
+    Frame,
+    clip_name,
+    container,
+    open_clip,
+    reader,
+    shown_at_middles,
+    sound,
+    walk,
+)
 
 RATE = 16_000
 TONE = sine(440, seconds=1, rate=RATE)
@@ -428,6 +440,56 @@ def test_not_a_number_is_silence_for_one_sample(rate: int) -> None:
     )
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("rate", [16_000, 48_000])
+@pytest.mark.parametrize("codec", ["pcm_f32le", "pcm_f64le"])
+def test_sound_beyond_all_measure_stays_finite(codec: str, rate: int) -> None:
+    largest = np.finfo(np.float32 if codec == "pcm_f32le" else np.float64).max
+    file = io.BytesIO()
+    with av.open(file, "w", "wav") as container:
+        stream: Any = container.add_stream(codec, rate=rate, layout="stereo")
+        kind, name = ("<f4", "flt") if codec == "pcm_f32le" else ("<f8", "dbl")
+        values = np.full((1, 2 * rate), largest, kind)
+        values[0, rate:] = 1e30 if codec == "pcm_f32le" else -1e300
+        frame = av.AudioFrame(name, "stereo", rate)
+        frame.planes[0].update(values.tobytes())
+        frame.sample_rate = rate
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    clip, _ = read(file)
+    assert clip.waveform is not None
+    assert clip.waveform.dtype == np.float32
+    assert np.isfinite(clip.waveform).all()
+
+
+def with_rate(wav: bytes, rate: int) -> bytes:
+    """Let the header of a WAV claim another rate."""
+    place = wav.index(b"fmt ") + 12
+    return wav[:place] + struct.pack("<I", rate) + wav[place + 4 :]
+
+
+@pytest.mark.parametrize("rate", [1_000_001, 4_000_001, 400_000_000, 2**31 - 1])
+def test_rates_that_no_sound_has_are_refused(rate: int) -> None:
+    data = with_rate(sound_bytes(TONE, rate=RATE, audio_codec="pcm_s16le"), rate)
+    begin = monotonic()
+    assert "no sound could be decoded" in unreadable(data)
+    assert monotonic() - begin < 2
+
+
+@pytest.mark.parametrize("rate", [768_000, 999_983, 1_000_000])
+def test_the_highest_rates_are_read(rate: int) -> None:
+    data = sound_bytes(sine(440, seconds=1, rate=rate), rate=rate, audio_codec="pcm_s16le")
+    clip, _ = read(data)
+    assert clip.waveform is not None
+    assert hertz_of(clip.waveform, RATE) == pytest.approx(440, abs=2)
+
+
+def test_a_resampler_that_fails_leaves_no_sound(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sound, "MAX_RATE", 2**32)
+    data = with_rate(sound_bytes(TONE, rate=RATE, audio_codec="pcm_s16le"), 2**31 - 1)
+    assert "no sound could be decoded" in unreadable(data)
+
+
 def test_sound_may_change_its_rate() -> None:
     parts = [
         sound_bytes(
@@ -461,6 +523,24 @@ def test_silence_is_a_peak_below_minus_60_decibels(peak: float, silent: bool) ->
     assert (clip.waveform is None) == silent
     assert clip.audio_reason == ("silent: below -60 dBFS all through" if silent else None)
     assert len(frames) == 5
+
+
+@pytest.mark.parametrize("rate", [16_000, 48_000])
+def test_silence_is_claimed_only_of_what_was_listened_to(rate: int) -> None:
+    data = clip_bytes(
+        waveform=0 * sine(440, seconds=8, rate=rate),
+        rate=rate,
+        file_format="matroska",
+        audio_codec="pcm_f32le",
+    )
+    clip, _ = read(data, samples=100_800)
+    assert clip.audio_reason == (
+        "silent: below -60 dBFS in its first 6.3 s, which is all that is listened to"
+    )
+    clip, _ = read(data, samples=9 * RATE)
+    assert clip.audio_reason == "silent: below -60 dBFS all through"
+    clip, _ = read(data, samples=8 * RATE)
+    assert clip.audio_reason == "silent: below -60 dBFS all through"
 
 
 def test_clip_without_sound_says_so() -> None:
@@ -816,6 +896,31 @@ def test_large_pictures_take_bounded_memory_and_time(kind: str, tmp_path: Path) 
     seconds, kibibytes = map(float, finished.stdout.split())
     assert seconds < 10
     assert kibibytes < 1e9 / 1024
+
+
+@pytest.mark.parametrize("matrix", [(1, 0, 0, 1), (1, 0, 0, -1)])
+def test_pictures_are_freed_without_the_garbage_collector(
+    matrix: tuple[int, int, int, int],
+) -> None:
+    data = turn(clip_bytes(frames=40), matrix)
+    gc.collect()
+    gc.disable()
+    try:
+        before = pictures_in_memory()
+        with open_clip(data, frames=20, sample_rate=RATE, samples=1) as clip:
+            most = max(pictures_in_memory() for _ in clip.frames())
+        after = pictures_in_memory()
+    finally:
+        gc.enable()
+    # The one that is shown, the one before, the next one, and what the decoder gave at once.
+    assert most - before <= 4
+    assert after - before == 0
+
+
+def pictures_in_memory() -> int:
+    # PyAV keeps an empty one ready for each decoder; it holds no pixels.
+    found = [thing for thing in gc.get_objects() if isinstance(thing, av.VideoFrame)]
+    return sum(picture.width > 0 for picture in found)
 
 
 def test_large_pictures_are_held_by_few_threads() -> None:

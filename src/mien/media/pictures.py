@@ -9,6 +9,7 @@ from typing import Any
 
 import av
 import numpy as np
+from av.sidedata.sidedata import SideDataContainer
 from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
@@ -96,8 +97,11 @@ def _upright_rgb(picture: av.VideoFrame, aspect: Fraction, reformatter: VideoRef
 
 def _display_matrix(picture: av.VideoFrame) -> tuple[int, int, int, int]:
     """Give (a, b, c, d) of FFmpeg's display matrix: x' = a·x + c·y, y' = b·x + d·y."""
+    # What picture.side_data gives is kept by the picture and keeps it too: only the cyclic garbage
+    # collector would free them, and it does not see that pictures are large. This refers one way.
+    side_data: Any = SideDataContainer
     try:
-        side: Any = picture.side_data.get("DISPLAYMATRIX")
+        side = side_data(picture).get("DISPLAYMATRIX")
     except ValueError:
         # PyAV lists no side data where it meets a newer kind, such as EXIF; only the angle is left.
         return _QUARTER_TURNS[round(picture.rotation / 90) % 4]

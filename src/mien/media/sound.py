@@ -14,6 +14,12 @@ from mien.media.container import Packet, decode
 
 SILENCE_DBFS = -60
 """A waveform whose peak stays below this level is no sound."""
+MAX_RATE = 1_000_000
+"""Hz above which sound is not decoded: the resampler's filter grows with the rate, to gigabytes
+for one that a damaged header claims; recorders stop at 768 kHz."""
+_LOUDEST = 1e3
+"""Where sound in floating point is cut off, 60 dB above full scale: a damaged sample would
+overflow single precision, or the resampler's sums."""
 _NO_NUMPY = {"s64", "s64p"}
 """Sample formats that PyAV does not turn into arrays."""
 
@@ -29,6 +35,8 @@ class Sound:
         """Seconds of the first sample, in the clip's own time."""
         self._last: Packet | None = None
         self._missing = samples
+        self._cut = False
+        """There was more sound than is gathered."""
         self._parts: list[Samples] = []
         self._resampler: av.AudioResampler | None = None
         self._source_rate = 0
@@ -56,7 +64,11 @@ class Sound:
         if not waveform.size:
             return "no sound could be decoded"
         if np.abs(waveform).max() < 10 ** (SILENCE_DBFS / 20):
-            return f"silent: below {SILENCE_DBFS} dBFS all through"
+            where = "all through"
+            if self._cut:
+                seconds = waveform.size / self._rate
+                where = f"in its first {seconds:.1f} s, which is all that is listened to"
+            return f"silent: below {SILENCE_DBFS} dBFS {where}"
         return None
 
     def hear(self, context: AudioCodecContext, packet: Packet) -> None:
@@ -64,15 +76,19 @@ class Sound:
         self._last = packet
         if self._missing:
             self._take(decode(context, packet), _seconds(packet.pts, packet.time_base))
+        else:
+            self._cut = True
 
     def finish(self, context: AudioCodecContext) -> None:
         """Take what the decoder and the resampler still hold."""
         if self._missing:
             self._take(decode(context, None), None)
-            self._resample(None)
+            self._flush()
 
     def _take(self, frames: list[av.AudioFrame], packet_start: Fraction | None) -> None:
         for frame in frames:
+            if frame.sample_rate > MAX_RATE:
+                continue
             if self.start is None:
                 own = _seconds(frame.pts, frame.time_base)
                 self.start = packet_start if own is None else own
@@ -89,9 +105,14 @@ class Sound:
     def _change_rate(self, source_rate: int) -> None:
         if source_rate == self._source_rate:
             return
-        self._resample(None)
+        self._flush()
         self._source_rate = source_rate
         self._resampler = av.AudioResampler(format="fltp", layout="mono", rate=self._rate)
+
+    def _flush(self) -> None:
+        # A resampler that could not take its first frame cannot be flushed either.
+        with suppress(av.FFmpegError, ValueError):
+            self._resample(None)
 
     def _resample(self, mono: Samples | None) -> None:
         if self._resampler is None or self._source_rate == self._rate:
@@ -105,7 +126,10 @@ class Sound:
             self._keep(resampled.to_ndarray()[0])
 
     def _keep(self, part: Samples | None) -> None:
-        if part is not None and self._missing:
+        if part is None:
+            return
+        self._cut = self._cut or part.size > self._missing
+        if self._missing:
             self._parts.append(part[: self._missing].copy())
             self._missing -= self._parts[-1].size
 
@@ -119,10 +143,12 @@ def _mono(frame: av.AudioFrame) -> Samples:
         values = values.reshape(-1, len(frame.layout.channels)).T
     if values.dtype == np.uint8:
         values = values.astype(np.int16) - 128
-    scale = 1.0 if values.dtype.kind == "f" else 2.0 ** (1 - frame.format.bits)
-    # One NaN would spread through the resampler.
-    finite = np.where(np.isfinite(values), values, 0)
-    mean = finite.mean(axis=0, dtype=np.float64)
+    scale = 2.0 ** (1 - frame.format.bits)
+    if values.dtype.kind == "f":
+        # One NaN would spread through the resampler.
+        values = np.where(np.isfinite(values), values, 0).clip(-_LOUDEST, _LOUDEST)
+        scale = 1.0
+    mean = values.mean(axis=0, dtype=np.float64)
     return np.asarray(mean * scale, np.float32)
 
 

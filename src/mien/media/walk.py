@@ -40,8 +40,9 @@ class Walk:
         self._start()
 
     def close(self) -> None:
-        """End the decoding."""
+        """End the decoding, and let go of its pictures, which are large."""
         self._pictures = iter(())
+        self._shown = self._ahead = None
         self._container.close()
 
     def at(self, pts: int) -> Shown | None:
