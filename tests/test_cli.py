@@ -11,7 +11,7 @@ import pytest
 import skimage.data
 
 import mien
-from media_samples import claim_duration, clip_bytes, sine, still_bytes
+from media_samples import claim_duration, clip_bytes, sine, sound_bytes, still_bytes
 from mien import cli
 from mien.bundle import DEFAULT_BUNDLE
 from mien.errors import BundleNotFound
@@ -239,7 +239,8 @@ def bad_inputs(folder: Path) -> dict[str, Path]:
         "no_moov.mp4": good[: good.index(b"moov") - 4],
         "ten_hours.mp4": claim_duration(clip_bytes(frames=10, fps=10), 36_000),
         "one_frame.mp4": clip_bytes(frames=1),
-        "all_zero.wav": b"RIFF\0\0\0\0WAVEfmt ",
+        "all_zero.wav": sound_bytes(np.zeros((1, 22_050), np.float32), rate=22_050),
+        "header_only.wav": b"RIFF\0\0\0\0WAVEfmt ",
         "tiny.png": still_bytes(np.zeros((16, 16, 3), np.uint8)),
         "huge.png": still_bytes(np.zeros((4320, 7680, 3), np.uint8)),
     }
@@ -278,10 +279,11 @@ def test_bad_input_gets_a_reason_and_the_others_go_on(tmp_path: Path) -> None:
     assert failed.isdisjoint({"ten_hours.mp4", "one_frame.mp4", "tiny.png", "huge.png"})
 
 
+@pytest.mark.slow
 def test_8k_video_with_a_face_stays_small(tmp_path: Path) -> None:
     path = tmp_path / "8k.mp4"
     face = np.kron(skimage.data.astronaut()[:288], np.ones((15, 15, 1), np.uint8))
-    path.write_bytes(clip_bytes(frames=3, size=(7680, 4320), image_of_frame=lambda _: face))
+    path.write_bytes(clip_bytes(frames=24, size=(7680, 4320), image_of_frame=lambda _: face))
     done, memory = run_measured("predict", path, "--json")
     assert json.loads(done.stdout)["faces_found"] == 1.0
     assert memory < BYTES, memory
