@@ -918,8 +918,9 @@ def test_pictures_are_freed_without_the_garbage_collector(
 
 
 def pictures_in_memory() -> int:
-    # PyAV keeps an empty one ready for each decoder; it holds no pixels.
-    found = [thing for thing in gc.get_objects() if isinstance(thing, av.VideoFrame)]
+    # PyAV keeps an empty one ready for each decoder; it holds no pixels. By type, not isinstance:
+    # that would ask weak references of other tests for what is gone.
+    found = [thing for thing in gc.get_objects() if type(thing) is av.VideoFrame]
     return sum(picture.width > 0 for picture in found)
 
 
