@@ -47,6 +47,12 @@ class Example:
     member: str | None = None
     """Name inside ``path`` when that is a zip file."""
     speaker: str | None = None
+    sex: str | None = None
+    """``"female"`` or ``"male"`` where the corpus tells."""
+    statement: str | None = None
+    """What is said, as the corpus numbers or names its sentences."""
+    intensity: str | None = None
+    """``"normal"`` or ``"strong"`` where the corpus tells."""
     part: str | None = None
     """``"train"``, ``"validation"`` or ``"test"`` where the corpus itself prescribes it."""
     has_sound: bool = False
@@ -62,6 +68,15 @@ class Example:
     def is_still(self) -> bool:
         """Whether this is a picture and not a clip."""
         return not (self.has_sound or self.has_picture)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Exclusion:
+    """A clip that is left out, by name."""
+
+    clip: str
+    """Name of the file for people."""
+    reason: str
 
 
 def read_corpus(path: Path) -> list[Example]:
