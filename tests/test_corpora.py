@@ -65,7 +65,7 @@ def corpus(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 
 
 def test_what_is_known_of_recordings(corpus: Path) -> None:
-    found = [example for example in read_corpus(corpus) if example.corpus == "ravdess"]
+    found = [example for example in read_corpus(corpus).examples if example.corpus == "ravdess"]
     assert [
         (e.key, e.emotion, e.speaker, e.has_sound, e.has_picture, e.is_still, e.part) for e in found
     ] == [
@@ -77,7 +77,7 @@ def test_what_is_known_of_recordings(corpus: Path) -> None:
 
 
 def test_what_is_known_of_stills(corpus: Path) -> None:
-    found = [example for example in read_corpus(corpus) if example.corpus == "fer2013"]
+    found = [example for example in read_corpus(corpus).examples if example.corpus == "fer2013"]
     assert [(e.key, e.emotion, e.part, e.speaker, e.is_still) for e in found] == [
         ("private/surprise/3.jpg", "surprised", "test", None, True),
         ("public/fear/2.jpg", "fearful", "validation", None, True),
@@ -87,13 +87,13 @@ def test_what_is_known_of_stills(corpus: Path) -> None:
 
 
 def test_what_is_found_can_be_read_and_nothing_else_is_found(corpus: Path) -> None:
-    contents = [content.decode() for content in read_contents(read_corpus(corpus))]
+    contents = [content.decode() for content in read_contents(read_corpus(corpus).examples)]
     assert sorted(contents) == sorted(RAVDESS + FER2013)
 
 
 def test_titles_name_the_file(tmp_path: Path) -> None:
-    (inside,) = read_corpus(zip_of(FER2013[:1], tmp_path / "a.zip"))
-    (loose,) = read_corpus(folder_of(RAVDESS[:1], tmp_path / "b"))
+    (inside,) = read_corpus(zip_of(FER2013[:1], tmp_path / "a.zip")).examples
+    (loose,) = read_corpus(folder_of(RAVDESS[:1], tmp_path / "b")).examples
     assert inside.title == f"{tmp_path / 'a.zip'}: {FER2013[0]}"
     assert loose.title == str(tmp_path / "b" / RAVDESS[0])
 
@@ -124,7 +124,7 @@ def test_a_damaged_file_in_a_zip_file(tmp_path: Path) -> None:
     place = content.index(RAVDESS[0].encode(), content.index(RAVDESS[0].encode()) + 1)
     path.write_bytes(content[:place] + b"!" + content[place + 1 :])
     with pytest.raises(TrainingDataError, match=r"03-01-03-01-02-01-01\.wav is damaged"):
-        list(read_contents(read_corpus(path)))
+        list(read_contents(read_corpus(path).examples))
 
 
 @pytest.mark.parametrize("emotion", EMOTIONS)
@@ -144,8 +144,8 @@ def test_targets_of_a_still_face_are_shared_by_neutral_and_calm() -> None:
 
 
 def test_one_file_of_each_performance_is_kept(tmp_path: Path) -> None:
-    examples = read_corpus(folder_of(RAVDESS, tmp_path / "corpus"))
-    again = read_corpus(zip_of(RAVDESS, tmp_path / "again.zip"))
+    examples = read_corpus(folder_of(RAVDESS, tmp_path / "corpus")).examples
+    again = read_corpus(zip_of(RAVDESS, tmp_path / "again.zip")).examples
     heard = once_each(e for e in examples + again if e.has_sound)
     seen = once_each(e for e in examples + again if e.has_picture)
     assert sorted(e.path.name for e in heard) == [
@@ -164,7 +164,7 @@ def test_keys_of_different_corpora_are_different_performances() -> None:
 
 @needs_data
 def test_all_of_ravdess() -> None:
-    examples = read_corpus(Path(os.environ["MIEN_DATA"]) / "ravdess")
+    examples = read_corpus(Path(os.environ["MIEN_DATA"]) / "ravdess").examples
     assert len({example.key for example in examples}) == len(examples) == 1440
     assert set(Counter(example.speaker for example in examples).values()) == {60}
     assert Counter(example.emotion for example in examples) == {
@@ -174,7 +174,7 @@ def test_all_of_ravdess() -> None:
 
 @needs_data
 def test_all_of_fer2013() -> None:
-    examples = read_corpus(Path(os.environ["MIEN_DATA"]) / "fer2013.zip")
+    examples = read_corpus(Path(os.environ["MIEN_DATA"]) / "fer2013.zip").examples
     assert Counter(example.part for example in examples) == {
         "train": 28_709,
         "validation": 3_589,

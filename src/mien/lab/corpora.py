@@ -79,15 +79,22 @@ class Exclusion:
     reason: str
 
 
-def read_corpus(path: Path) -> list[Example]:
+@dataclass(frozen=True)
+class Corpus:
+    """What a corpus holds, and what of it is left out."""
+
+    examples: tuple[Example, ...]
+    """Sorted by key."""
+    excluded: tuple[Exclusion, ...] = ()
+
+
+def read_corpus(path: Path, *, song: bool = False) -> Corpus:
     """List what a folder or zip file holds: RAVDESS recordings or FER2013 stills.
 
     Args:
         path: a folder with RAVDESS files anywhere below it, or FER2013 as a folder or zip file
             of ``{train,public,private}/{angry,disgust,fear,happy,neutral,sad,surprise}/``.
-
-    Returns:
-        Examples sorted by key.
+        song: RAVDESS's songs too, and not its speech alone.
 
     Raises:
         TrainingDataError: nothing there, or nothing that is either corpus.
@@ -99,14 +106,15 @@ def read_corpus(path: Path) -> list[Example]:
     examples = [
         example
         for name in names
-        if (example := _ravdess(path, name, archive) or _fer2013(path, name, archive))
+        if (example := _ravdess(path, name, archive, song=song) or _fer2013(path, name, archive))
     ]
     if not examples:
         raise TrainingDataError(
             f"{path}: neither RAVDESS recordings (03-01-05-01-02-01-12.wav) nor FER2013 stills "
             f"(train/happy/*.jpg) among its {len(names)} files"
         )
-    return sorted(examples, key=lambda example: (example.key, example.title))
+    ordered = sorted(examples, key=lambda example: (example.key, example.title))
+    return Corpus(examples=tuple(ordered))
 
 
 def once_each(examples: Iterable[Example]) -> list[Example]:
@@ -188,13 +196,13 @@ def _names_below(path: Path) -> Iterator[str]:
         ) from error
 
 
-def _ravdess(root: Path, name: str, archive: Path | None) -> Example | None:
+def _ravdess(root: Path, name: str, archive: Path | None, *, song: bool) -> Example | None:
     file = PurePosixPath(name)
     match = RAVDESS_NAME.fullmatch(file.stem)
     if match is None or file.suffix.lower() not in RAVDESS_SUFFIXES:
         return None
-    modality, channel, emotion = match.group(1, 2, 3)
-    if channel != SPEECH_CHANNEL:
+    modality, channel, emotion, intensity, statement, _, actor = match.groups()
+    if channel != SPEECH_CHANNEL and not song:
         return None
     return Example(
         key=file.stem.split("-", 1)[1],
@@ -202,7 +210,10 @@ def _ravdess(root: Path, name: str, archive: Path | None) -> Example | None:
         corpus="ravdess",
         path=archive or root / name,
         member=name if archive else None,
-        speaker=match.group(7),
+        speaker=actor,
+        sex="male" if int(actor) % 2 else "female",
+        statement=statement,
+        intensity="strong" if intensity == "02" else "normal",
         has_sound=modality != VIDEO_ONLY,
         has_picture=modality != AUDIO_ONLY,
     )
