@@ -1,120 +1,72 @@
 """Corpora on disk: which clips and stills there are, what they show, who is seen and heard."""
 
-import re
 import zipfile
-import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import numpy as np
 
-from mien.emotions import EMOTIONS, from_ravdess_code
+from mien.emotions import EMOTIONS
 from mien.errors import TrainingDataError
+from mien.lab.archives import StoredFile, open_zip, read_member, stored_files
+from mien.lab.examples import Corpus, Example, Exclusion
+from mien.lab.manifest import read_manifest
+from mien.lab.naming import example_of
 
-RAVDESS_NAME = re.compile(r"(0[123])-(0[12])-(0[1-8])-(0[12])-(0[12])-(0[12])-(\d\d)")
-"""Modality, vocal channel, emotion, intensity, statement, repetition, actor."""
-
-RAVDESS_SUFFIXES = frozenset({".wav", ".flac", ".mp4"})
-SPEECH_CHANNEL = "01"
-VIDEO_ONLY, AUDIO_ONLY = "02", "03"
-
-FER2013_PARTS = {"train": "train", "public": "validation", "private": "test"}
-"""Folder of FER2013 → what the official protocol uses it for."""
-
-FER2013_EMOTIONS = {
-    "angry": "angry",
-    "disgust": "disgust",
-    "fear": "fearful",
-    "happy": "happy",
-    "neutral": "neutral",
-    "sad": "sad",
-    "surprise": "surprised",
-}
-"""Folder of FER2013 → emotion. It has no *calm*; :func:`targets` says what is done about it."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Example:
-    """One recording or still of a corpus."""
-
-    key: str
-    """Joins the audio, video and audio-video files of one performance."""
-    emotion: str
-    corpus: str
-    path: Path
-    member: str | None = None
-    """Name inside ``path`` when that is a zip file."""
-    speaker: str | None = None
-    sex: str | None = None
-    """``"female"`` or ``"male"`` where the corpus tells."""
-    statement: str | None = None
-    """What is said, as the corpus numbers or names its sentences."""
-    intensity: str | None = None
-    """``"normal"`` or ``"strong"`` where the corpus tells."""
-    part: str | None = None
-    """``"train"``, ``"validation"`` or ``"test"`` where the corpus itself prescribes it."""
-    has_sound: bool = False
-    has_picture: bool = False
-    """A moving picture; stills have neither sound nor a moving picture."""
-
-    @property
-    def title(self) -> str:
-        """Name of the file for people."""
-        return f"{self.path}: {self.member}" if self.member else str(self.path)
-
-    @property
-    def is_still(self) -> bool:
-        """Whether this is a picture and not a clip."""
-        return not (self.has_sound or self.has_picture)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Exclusion:
-    """A clip that is left out, by name."""
-
-    clip: str
-    """Name of the file for people."""
-    reason: str
-
-
-@dataclass(frozen=True)
-class Corpus:
-    """What a corpus holds, and what of it is left out."""
-
-    examples: tuple[Example, ...]
-    """Sorted by key."""
-    excluded: tuple[Exclusion, ...] = ()
+__all__ = ["Corpus", "Example", "Exclusion", "once_each", "read_contents", "read_corpus", "targets"]
 
 
 def read_corpus(path: Path, *, song: bool = False) -> Corpus:
-    """List what a folder or zip file holds: RAVDESS recordings or FER2013 stills.
+    """List what a folder, zip file or manifest holds: recordings of known corpora, or any clips.
+
+    Known by their names are the files of RAVDESS, CREMA-D, SAVEE and FER2013, see
+    :func:`mien.lab.naming.example_of`; all others are passed over. Files with nothing in them,
+    and those that are there twice, are left out by name; of two, the first by path stays.
 
     Args:
-        path: a folder with RAVDESS files anywhere below it, or FER2013 as a folder or zip file
-            of ``{train,public,private}/{angry,disgust,fear,happy,neutral,sad,surprise}/``.
+        path: a folder with files of a known corpus anywhere below it, or a zip file of such; in a
+            folder, RAVDESS's official zip files (``Audio_Speech_Actors_01-24.zip``) are read in
+            place. Or a ``.csv`` file, see :func:`mien.lab.manifest.read_manifest`.
         song: RAVDESS's songs too, and not its speech alone.
 
     Raises:
-        TrainingDataError: nothing there, or nothing that is either corpus.
+        TrainingDataError: nothing there, nothing that is known, or a damaged zip file.
     """
-    if not path.exists():
-        raise TrainingDataError(f"{path}: no such file or folder")
-    names = list(_names_below(path))
-    archive = path if path.is_file() else None
-    examples = [
-        example
-        for name in names
-        if (example := _ravdess(path, name, archive, song=song) or _fer2013(path, name, archive))
-    ]
-    if not examples:
+    if path.suffix.lower() == ".csv":
+        return read_manifest(path)
+    files = list(stored_files(path))
+    found = [(file, example) for file in files if (example := example_of(file, song=song))]
+    if not found:
         raise TrainingDataError(
-            f"{path}: neither RAVDESS recordings (03-01-05-01-02-01-12.wav) nor FER2013 stills "
-            f"(train/happy/*.jpg) among its {len(names)} files"
+            f"{path}: no RAVDESS (03-01-05-01-02-01-12.wav), CREMA-D (1001_DFA_ANG_XX.wav), SAVEE "
+            f"(DC_a01.wav) or FER2013 (train/happy/*.jpg) among its {len(files)} files; list "
+            "clips with other names in a CSV file: clip,emotion,speaker"
         )
-    ordered = sorted(examples, key=lambda example: (example.key, example.title))
-    return Corpus(examples=tuple(ordered))
+    corpus = _without_empty_and_doubled(found)
+    if not corpus.examples:
+        raise TrainingDataError(
+            f"{path}: all {len(found)} clips are empty files, first {found[0][1].title}; fetch the "
+            "corpus again"
+        )
+    return corpus
+
+
+def _without_empty_and_doubled(found: Sequence[tuple[StoredFile, Example]]) -> Corpus:
+    kept: dict[tuple[str, str, bool, bool], Example] = {}
+    excluded = []
+    for file, example in sorted(found, key=lambda pair: pair[1].title):
+        # The sound-only, video-only and audio-video files of a performance are not doubled.
+        name = (example.corpus, example.key, example.has_sound, example.has_picture)
+        if file.size == 0:
+            excluded.append(Exclusion(clip=example.title, reason="empty file"))
+        elif name in kept:
+            reason = f"doubled: also at {kept[name].title}"
+            excluded.append(Exclusion(clip=example.title, reason=reason))
+        else:
+            kept[name] = example
+    ordered = sorted(kept.values(), key=lambda example: (example.key, example.title))
+    return Corpus(tuple(ordered), tuple(excluded))
 
 
 def once_each(examples: Iterable[Example]) -> list[Example]:
@@ -170,64 +122,5 @@ def read_contents(examples: Sequence[Example]) -> Iterator[bytes]:
                 yield example.path.read_bytes()
                 continue
             if example.path not in archives:
-                archives[example.path] = stack.enter_context(zipfile.ZipFile(example.path))
-            yield _member(archives[example.path], example)
-
-
-def _member(archive: zipfile.ZipFile, example: Example) -> bytes:
-    try:
-        return archive.read(example.member or "")
-    except (zipfile.BadZipFile, zlib.error) as error:
-        raise TrainingDataError(
-            f"{example.title} is damaged ({error}); fetch the corpus again"
-        ) from error
-
-
-def _names_below(path: Path) -> Iterator[str]:
-    if path.is_dir():
-        yield from (file.relative_to(path).as_posix() for file in path.rglob("*") if file.is_file())
-        return
-    try:
-        with zipfile.ZipFile(path) as archive:
-            yield from (info.filename for info in archive.infolist() if not info.is_dir())
-    except zipfile.BadZipFile as error:
-        raise TrainingDataError(
-            f"{path}: neither a folder nor a zip file; name the corpus's folder or its zip"
-        ) from error
-
-
-def _ravdess(root: Path, name: str, archive: Path | None, *, song: bool) -> Example | None:
-    file = PurePosixPath(name)
-    match = RAVDESS_NAME.fullmatch(file.stem)
-    if match is None or file.suffix.lower() not in RAVDESS_SUFFIXES:
-        return None
-    modality, channel, emotion, intensity, statement, _, actor = match.groups()
-    if channel != SPEECH_CHANNEL and not song:
-        return None
-    return Example(
-        key=file.stem.split("-", 1)[1],
-        emotion=from_ravdess_code(emotion),
-        corpus="ravdess",
-        path=archive or root / name,
-        member=name if archive else None,
-        speaker=actor,
-        sex="male" if int(actor) % 2 else "female",
-        statement=statement,
-        intensity="strong" if intensity == "02" else "normal",
-        has_sound=modality != VIDEO_ONLY,
-        has_picture=modality != AUDIO_ONLY,
-    )
-
-
-def _fer2013(root: Path, name: str, archive: Path | None) -> Example | None:
-    folders = PurePosixPath(name).parts[-3:]
-    if len(folders) < 3 or folders[0] not in FER2013_PARTS or folders[1] not in FER2013_EMOTIONS:
-        return None
-    return Example(
-        key="/".join(folders),
-        emotion=FER2013_EMOTIONS[folders[1]],
-        corpus="fer2013",
-        path=archive or root / name,
-        member=name if archive else None,
-        part=FER2013_PARTS[folders[0]],
-    )
+                archives[example.path] = stack.enter_context(open_zip(example.path))
+            yield read_member(archives[example.path], example.member)
