@@ -61,3 +61,10 @@ class BundleMismatch(BundleError):
 
 class TrainingDataError(MienError):
     """A corpus cannot be trained on as it is."""
+
+
+class DownloadFailed(MienError):
+    """A file cannot be fetched, or came wrong."""
+
+    exit_code = 1
+    http_status = 502
