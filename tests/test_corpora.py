@@ -11,7 +11,14 @@ import pytest
 
 from mien.emotions import EMOTIONS
 from mien.errors import TrainingDataError
-from mien.lab.corpora import Example, once_each, read_contents, read_corpus, targets
+from mien.lab.corpora import (
+    Example,
+    Exclusion,
+    once_each,
+    read_contents,
+    read_corpus,
+    targets,
+)
 
 RAVDESS = [
     "Actor_01/03-01-03-01-02-01-01.wav",
@@ -25,9 +32,10 @@ FER2013 = [
     "fer2013/private/surprise/3.jpg",
     "fer2013/train/neutral/4.jpg",
 ]
+SONG = "Actor_01/03-02-03-01-02-01-01.wav"
 UNKNOWN = [
     "README.md",
-    "Actor_01/03-02-03-01-02-01-01.wav",  # song
+    SONG,
     "Actor_01/03-01-09-01-02-01-01.wav",  # no ninth emotion
     "Actor_01/03-01-03-01-02-01-01.txt",
     "Actor_01/03-01-03-01-02-01-01-copy.wav",
@@ -40,19 +48,20 @@ needs_data = pytest.mark.skipif(
 )
 
 
-def folder_of(names: Iterable[str], root: Path) -> Path:
+def folder_of(names: Iterable[str], root: Path, *, empty: Iterable[str] = ()) -> Path:
     for name in names:
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(name.encode())
+        path.write_text("" if name in empty else name)
     return root
 
 
-def zip_of(names: Iterable[str], path: Path) -> Path:
+def zip_of(names: Iterable[str], path: Path, *, empty: Iterable[str] = ()) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
     with zipfile.ZipFile(path, "w") as archive:
         archive.mkdir("fer2013")
         for name in names:
-            archive.writestr(name, name)
+            archive.writestr(name, "" if name in empty else name)
     return path
 
 
@@ -96,6 +105,96 @@ def test_titles_name_the_file(tmp_path: Path) -> None:
     (loose,) = read_corpus(folder_of(RAVDESS[:1], tmp_path / "b")).examples
     assert inside.title == f"{tmp_path / 'a.zip'}: {FER2013[0]}"
     assert loose.title == str(tmp_path / "b" / RAVDESS[0])
+
+
+def test_zip_files_of_ravdess_are_read_in_place(tmp_path: Path) -> None:
+    zip_of(RAVDESS[:1], tmp_path / "Audio_Speech_Actors_01-24.zip")
+    zip_of([*RAVDESS[1:3], SONG], tmp_path / "videos" / "Video_Speech_Actor_01.zip")
+    zip_of(FER2013, tmp_path / "not-asked-for.zip")
+    corpus = read_corpus(tmp_path)
+    contents = [content.decode() for content in read_contents(corpus.examples)]
+    assert sorted(contents) == sorted(RAVDESS[:3])
+    assert len(read_corpus(tmp_path, song=True).examples) == 4
+    assert corpus.excluded == ()
+
+
+def test_songs_on_request(tmp_path: Path) -> None:
+    path = folder_of([*RAVDESS, SONG], tmp_path / "corpus")
+    spoken = read_corpus(path).examples
+    sung = set(read_corpus(path, song=True).examples) - set(spoken)
+    assert [(e.key, e.emotion, e.statement) for e in sung] == [("02-03-01-02-01-01", "happy", "02")]
+
+
+def test_several_corpora_in_one_folder(tmp_path: Path) -> None:
+    names = [*RAVDESS, "1001_DFA_ANG_XX.wav", "DC/a01.wav", *FER2013]
+    corpus = read_corpus(folder_of(names, tmp_path / "corpus"))
+    assert Counter(example.corpus for example in corpus.examples) == {
+        "ravdess": 4,
+        "cremad": 1,
+        "savee": 1,
+        "fer2013": 4,
+    }
+    keys = [example.key for example in corpus.examples]
+    assert keys == sorted(keys)
+
+
+def test_a_table_of_clips(tmp_path: Path) -> None:
+    folder_of(["a.wav"], tmp_path)
+    path = tmp_path / "mine.CSV"
+    path.write_text("clip,emotion,speaker\na.wav,joy,anna\n")
+    (example,) = read_corpus(path).examples
+    assert (example.corpus, example.key, example.emotion) == ("mine", "a.wav", "happy")
+
+
+def test_a_doubled_folder_is_left_out_by_name(tmp_path: Path) -> None:
+    again = [f"Actor_01 (copy)/{Path(name).name}" for name in RAVDESS[:3]]
+    path = folder_of([*RAVDESS, *again], tmp_path / "corpus")
+    corpus = read_corpus(path)
+    kept = [example.path.relative_to(path).as_posix() for example in corpus.examples]
+    assert sorted(kept) == sorted([*again, RAVDESS[3]])
+    assert set(corpus.excluded) == {
+        Exclusion(clip=str(path / name), reason=f"doubled: also at {path / other}")
+        for name, other in zip(RAVDESS, again, strict=False)
+    }
+
+
+def test_the_same_sound_in_another_format_is_doubled(tmp_path: Path) -> None:
+    path = folder_of([RAVDESS[0], RAVDESS[0].replace(".wav", ".flac")], tmp_path / "corpus")
+    corpus = read_corpus(path)
+    assert [example.path.suffix for example in corpus.examples] == [".flac"]
+    assert [Path(exclusion.clip).suffix for exclusion in corpus.excluded] == [".wav"]
+
+
+def test_what_is_both_loose_and_in_a_zip_file_is_doubled(tmp_path: Path) -> None:
+    folder_of(RAVDESS[:1], tmp_path)
+    zip_of(RAVDESS[:2], tmp_path / "Audio_Speech_Actors_01-24.zip")
+    corpus = read_corpus(tmp_path)
+    assert sorted(example.member or "" for example in corpus.examples) == ["", RAVDESS[1]]
+    (excluded,) = corpus.excluded
+    assert excluded.clip == f"{tmp_path / 'Audio_Speech_Actors_01-24.zip'}: {RAVDESS[0]}"
+
+
+@pytest.mark.parametrize("make", [folder_of, zip_of])
+def test_empty_files_are_left_out_by_name(make: type, tmp_path: Path) -> None:
+    path = make([*RAVDESS, "Actor_02/03-01-08-02-01-01-02.wav"], tmp_path / "c", empty=RAVDESS[:1])
+    corpus = read_corpus(path)
+    assert [exclusion.reason for exclusion in corpus.excluded] == ["empty file"]
+    assert corpus.excluded[0].clip.endswith(RAVDESS[0])
+    assert len(corpus.examples) == 4
+
+
+def test_of_two_the_one_that_is_not_empty_stays(tmp_path: Path) -> None:
+    again = f"Actor_01 (copy)/{Path(RAVDESS[0]).name}"
+    path = folder_of([RAVDESS[0], again], tmp_path / "corpus", empty=[again])
+    corpus = read_corpus(path)
+    assert [example.path for example in corpus.examples] == [path / RAVDESS[0]]
+    assert corpus.excluded == (Exclusion(clip=str(path / again), reason="empty file"),)
+
+
+def test_nothing_but_empty_files(tmp_path: Path) -> None:
+    path = folder_of(RAVDESS, tmp_path / "corpus", empty=RAVDESS)
+    with pytest.raises(TrainingDataError, match="all 4 clips are empty files, first"):
+        read_corpus(path)
 
 
 @pytest.mark.parametrize("make", [folder_of, zip_of])
@@ -164,9 +263,14 @@ def test_keys_of_different_corpora_are_different_performances() -> None:
 
 @needs_data
 def test_all_of_ravdess() -> None:
-    examples = read_corpus(Path(os.environ["MIEN_DATA"]) / "ravdess").examples
+    corpus = read_corpus(Path(os.environ["MIEN_DATA"]) / "ravdess")
+    examples = corpus.examples
+    assert corpus.excluded == ()
     assert len({example.key for example in examples}) == len(examples) == 1440
     assert set(Counter(example.speaker for example in examples).values()) == {60}
+    assert Counter(example.sex for example in examples) == {"female": 720, "male": 720}
+    assert Counter(example.intensity for example in examples) == {"normal": 768, "strong": 672}
+    assert Counter(example.statement for example in examples) == {"01": 720, "02": 720}
     assert Counter(example.emotion for example in examples) == {
         emotion: 96 if emotion == "neutral" else 192 for emotion in EMOTIONS
     }

@@ -179,15 +179,15 @@ def parse_actors(text: str) -> tuple[int, ...]:
     >>> parse_actors("1-3,18")
     (1, 2, 3, 18)
     """
-    ranges = [re.fullmatch(r"\s*([0-9]+)(?:\s*-\s*([0-9]+))?\s*", item) for item in text.split(",")]
-    numbers = {
-        number
-        for found in ranges
-        if found
-        for number in range(int(found[1]), min(int(found[2] or found[1]), 99) + 1)
-    }
-    if not all(ranges) or not numbers or not numbers <= set(ACTORS):
+    ranges = [_range(item) for item in text.split(",")]
+    numbers = {number for numbers in ranges for number in numbers}
+    if not all(ranges) or not numbers <= set(ACTORS):
         raise InvalidArgument(
             f"actors must be numbers from 1 to {len(ACTORS)} like 1-24 or 1,5,7-9, not {text!r}"
         )
     return tuple(sorted(numbers))
+
+
+def _range(item: str) -> range:
+    match = re.fullmatch(r"\s*([0-9]{1,2})(?:\s*-\s*([0-9]{1,2}))?\s*", item)
+    return range(int(match[1]), int(match[2] or match[1]) + 1) if match else range(0)
