@@ -1,7 +1,7 @@
 """Branch probabilities → fused probabilities, also when a branch is missing."""
 
 from collections.abc import Sequence
-from typing import Any, TypeVar
+from typing import Any, TypeVar, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,18 @@ METHODS = ("average", "weighted", "log_average")
 FLOOR = 1e-7
 """What a lower probability counts as in logarithms, as in Keras's cross-entropy: one branch's 0
 must not overrule all others."""
+
+
+@overload
+def fuse(
+    *branches: npt.NDArray[Real], method: str = ..., weights: Sequence[float] | None = ...
+) -> npt.NDArray[Real]: ...
+
+
+@overload
+def fuse(
+    *branches: npt.NDArray[Real] | None, method: str = ..., weights: Sequence[float] | None = ...
+) -> npt.NDArray[Real] | None: ...
 
 
 def fuse(
