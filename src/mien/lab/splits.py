@@ -1,12 +1,33 @@
 """Who is trained on, who chooses the epoch, who is tested."""
 
-from collections.abc import Collection, Sequence
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from mien.errors import TrainingDataError
-from mien.lab.corpora import Example
+from mien.errors import InvalidArgument, TrainingDataError
+from mien.lab.examples import Example
+from mien.lab.protocols import (
+    PROTOCOLS,
+    Fold,
+    Name,
+    Protocol,
+    make_folds,
+    performance_of,
+    speaker_of,
+)
+
+__all__ = [
+    "PROTOCOLS",
+    "Fold",
+    "Protocol",
+    "Split",
+    "make_folds",
+    "sample",
+    "set_aside",
+    "split_examples",
+]
 
 
 @dataclass(frozen=True)
@@ -19,6 +40,47 @@ class Split:
     train: tuple[Example, ...]
     validation: tuple[Example, ...]
     test: tuple[Example, ...]
+
+
+def set_aside(
+    examples: Sequence[Example], *, share: float, by_speaker: bool, seed: int
+) -> tuple[tuple[Example, ...], tuple[Example, ...]]:
+    """Take some training clips out to choose by: epoch, temperature, weight.
+
+    Args:
+        examples: training clips, one or several files a performance.
+        share: of the speakers or clips to take, between 0 and 1; at least one is taken.
+        by_speaker: take whole speakers, so that what is chosen suits voices never trained on;
+            where fewer than two are named, clips are taken all the same, of each emotion alike.
+        seed: takes the same again.
+
+    Returns:
+        The rest, in which every emotion still occurs, and what was taken; both in the order given.
+
+    Raises:
+        InvalidArgument: the share is not between 0 and 1.
+        TrainingDataError: nothing can be taken without losing an emotion.
+
+    >>> from pathlib import Path
+    >>> clips = [Example(key=str(n), emotion="sad", corpus="mine", path=Path(f"{n}.wav"))
+    ...          for n in range(10)]
+    >>> [len(part) for part in set_aside(clips, share=0.2, by_speaker=False, seed=0)]
+    [8, 2]
+    """
+    if not 0 < share < 1:
+        raise InvalidArgument(f"share must be between 0 and 1, not {share}; 0.15 is customary")
+    speakers = {speaker_of(example) for example in examples if example.speaker}
+    draw = _spare_speakers if by_speaker and len(speakers) >= 2 else _spare_clips
+    taken = draw(examples, share=share, seed=seed)
+    if not taken:
+        raise TrainingDataError(
+            f"none of {len(examples)} clips can be set aside to choose by: without it an emotion "
+            "would be missing from training; give more clips of each emotion and speaker"
+        )
+    return (
+        tuple(example for example in examples if performance_of(example) not in taken),
+        tuple(example for example in examples if performance_of(example) in taken),
+    )
 
 
 def split_examples(
@@ -52,15 +114,15 @@ def split_examples(
     prescribed = [example for example in examples if example.part]
     free = [example for example in examples if not example.part]
     rest = [example for example in free if example.speaker not in test_speakers]
-    chosen = _validation_keys(rest, share=validation_share, seed=seed)
+    chosen = _validation_names(rest, share=validation_share, seed=seed)
     split = Split(
         train=tuple(
             [example for example in prescribed if example.part == "train"]
-            + [example for example in rest if example.key not in chosen]
+            + [example for example in rest if performance_of(example) not in chosen]
         ),
         validation=tuple(
             [example for example in prescribed if example.part == "validation"]
-            + [example for example in rest if example.key in chosen]
+            + [example for example in rest if performance_of(example) in chosen]
         ),
         test=tuple(
             [example for example in prescribed if example.part == "test"]
@@ -73,18 +135,6 @@ def split_examples(
             f"{len(split.validation)} to choose the epoch by; give more, or hold out fewer"
         )
     return split
-
-
-def _validation_keys(examples: Sequence[Example], *, share: float, seed: int) -> set[str]:
-    group_of = {example.key: example.speaker or example.key for example in examples}
-    if len(set(group_of.values())) < 2:
-        group_of = {key: key for key in group_of}
-    groups = sorted(set(group_of.values()))
-    if len(groups) < 2:
-        return set()
-    count = min(max(1, round(len(groups) * share)), len(groups) - 1)
-    chosen = set(np.random.default_rng(seed).choice(groups, size=count, replace=False).tolist())
-    return {key for key, group in group_of.items() if group in chosen}
 
 
 def sample(examples: Sequence[Example], *, limit: int, seed: int = 0) -> list[Example]:
@@ -108,3 +158,63 @@ def sample(examples: Sequence[Example], *, limit: int, seed: int = 0) -> list[Ex
         for place, index in enumerate(indices)
     )
     return [examples[index] for index in sorted(index for _, index in ranked[:limit])]
+
+
+def _validation_names(examples: Sequence[Example], *, share: float, seed: int) -> set[Name]:
+    group_of = _groups(examples)
+    if len(set(group_of.values())) < 2:
+        group_of = {name: name for name in group_of}
+    groups = sorted(set(group_of.values()))
+    if len(groups) < 2:
+        return set()
+    # Draws the very speakers that earlier bundles were trained with.
+    drawn = np.random.default_rng(seed).choice(
+        len(groups), size=_count(len(groups), share=share), replace=False
+    )
+    chosen = {groups[place] for place in drawn.tolist()}
+    return {name for name, group in group_of.items() if group in chosen}
+
+
+def _groups(examples: Sequence[Example]) -> dict[Name, Name]:
+    """Give, of each performance, the speaker, or itself where none is named."""
+    return {
+        performance_of(example): speaker_of(example) if example.speaker else performance_of(example)
+        for example in examples
+    }
+
+
+def _count(everything: int, *, share: float) -> int:
+    """Give the share, at least one and never all."""
+    return min(max(1, round(everything * share)), everything - 1)
+
+
+def _spare_speakers(examples: Sequence[Example], *, share: float, seed: int) -> set[Name]:
+    """Draw whole speakers, passing over those without whom an emotion would be missing."""
+    group_of = _groups(examples)
+    emotions: dict[Name, Counter[str]] = {group: Counter() for group in group_of.values()}
+    for name, emotion in _emotions(examples).items():
+        emotions[group_of[name]][emotion] += 1
+    left = sum(emotions.values(), Counter())
+    groups = sorted(emotions)
+    wanted = _count(len(groups), share=share)
+    taken: set[Name] = set()
+    for place in np.random.default_rng(seed).permutation(len(groups)).tolist():
+        without = left - emotions[groups[place]]
+        if len(taken) < wanted and without.keys() == left.keys():
+            taken.add(groups[place])
+            left = without
+    return {name for name, group in group_of.items() if group in taken}
+
+
+def _spare_clips(examples: Sequence[Example], *, share: float, seed: int) -> set[Name]:
+    """Draw clips of each emotion alike, but never the last one of an emotion."""
+    once = {performance_of(example): example for example in examples}
+    spare = [once[name] for name in sorted(once)]
+    for emotion in set(_emotions(examples).values()):
+        spare.remove(next(example for example in spare if example.emotion == emotion))
+    wanted = max(1, round(len(once) * share))
+    return {performance_of(example) for example in sample(spare, limit=wanted, seed=seed)}
+
+
+def _emotions(examples: Sequence[Example]) -> Mapping[Name, str]:
+    return {performance_of(example): example.emotion for example in examples}
