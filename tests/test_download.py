@@ -92,6 +92,12 @@ def test_what_is_there_is_not_fetched_again(zenodo: Web, tmp_path: Path) -> None
     assert (tmp_path / SONG).read_bytes() == ZIPS[SONG]
 
 
+def test_mirrors_below_another_address(zenodo: Web, tmp_path: Path) -> None:
+    zenodo.contents = {f"/mirror{path}": content for path, content in zenodo.contents.items()}
+    download_ravdess(tmp_path, base_url=f"{zenodo.url}/mirror/")
+    assert (tmp_path / SPEECH).read_bytes() == ZIPS[SPEECH]
+
+
 def test_sound_of_speech_is_what_is_wanted_unless_told_otherwise(
     zenodo: Web, tmp_path: Path
 ) -> None:

@@ -172,6 +172,7 @@ def test_a_range_from_another_place_is_not_trusted(
     web.misbehaviours["/a.zip"] = [dropping_after(3000), elsewhere]
     fetch(session, remote(web), tmp_path / "a.zip", tell=nothing)
     assert (tmp_path / "a.zip").read_bytes() == CONTENT
+    assert len(web.asked) == 2
 
 
 def test_a_wrong_byte_is_fetched_again_once(
@@ -215,6 +216,29 @@ def test_another_length_than_listed(
     with pytest.raises(DownloadFailed, match=rf"came wrong twice .*{told}.* {size}"):
         fetch(session, remote(web, size=size), tmp_path / "a.zip", tell=nothing)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_files_that_do_not_end_are_not_taken_in(
+    web: Web, session: requests.Session, tmp_path: Path
+) -> None:
+    told: list[int] = []
+    with pytest.raises(DownloadFailed, match="came wrong twice"):
+        fetch(session, remote(web, size=500), tmp_path / "a.zip", tell=told.append)
+    assert max(told) == 500 + module.CHUNK
+
+
+def test_files_are_wanted_as_they_are_stored(
+    web: Web, session: requests.Session, tmp_path: Path
+) -> None:
+    wanted: list[str | None] = []
+
+    def packing(handler: Handler, content: bytes) -> None:
+        wanted.append(handler.headers["Accept-Encoding"])
+        with_ranges(handler, content)
+
+    web.misbehaviours["/a.zip"] = [packing]
+    fetch(session, remote(web), tmp_path / "a.zip", tell=nothing)
+    assert wanted == ["identity"]
 
 
 def test_a_server_that_promises_more_than_it_sends(
