@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from mien.lab.check import Fault, RavdessCheck
 
 SOMETHING_WRONG = 1
-LISTED_AT_MOST = 20
+LISTED_AT_MOST = 24
 
 data_app = typer.Typer(help="Get corpora, and check them.", no_args_is_help=True)
 ravdess_app = typer.Typer(
