@@ -115,7 +115,7 @@ def write_table(table: PredictionTable, path: str | Path) -> None:
     """Write a prediction table, whole or not at all.
 
     Args:
-        table: what to write; numbers come back exactly as they are.
+        table: what to write, with all digits.
         path: .csv or .parquet, in a folder that exists; an old file is replaced.
 
     Raises:
