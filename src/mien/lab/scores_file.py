@@ -98,7 +98,7 @@ def read_scores(folder: Path) -> Scores:
         raise InvalidArgument(
             f"{path} is missing; give the folder that 'mien evaluate --out' wrote"
         ) from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InvalidArgument(f"{path} is damaged ({error}); run 'mien evaluate' again") from error
     schema = scores.get("schema") if isinstance(scores, dict) else None
     if schema != SCHEMA:
