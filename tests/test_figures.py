@@ -102,7 +102,7 @@ def test_dollar_signs_are_no_formula() -> None:
 
 def test_the_users_own_style_changes_nothing() -> None:
     plain = FIGURES["grouped_bars"]("audio", "A")
-    with mpl.rc_context({"axes.facecolor": "black", "font.size": 30, "lines.linewidth": 9}):
+    with mpl.rc_context({"xtick.color": "red", "axes.labelpad": 30}):
         assert FIGURES["grouped_bars"]("audio", "A") == plain
 
 

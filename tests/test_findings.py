@@ -141,6 +141,12 @@ def test_another_late_fusion_where_the_average_was_not_tested() -> None:
     assert headline == "luna5, stacked fusion: better than audio"
 
 
+def test_the_papers_average_is_told_of_even_where_another_is_better() -> None:
+    tests = [paired("stacked", "audio", 0.2, 0.01), paired("average", "audio", 0.1, 0.01)]
+    *_, (headline, _) = told({"luna5": protocol(True, tests, average=0.6, stacked=0.7, audio=0.5)})
+    assert headline == "luna5, average fusion: better than audio"
+
+
 def test_tests_without_a_late_fusion_are_not_told() -> None:
     tests = [paired("early", "audio", 0.1, 0.01)]
     assert len(told({"luna5": protocol(True, tests, early=0.7, audio=0.6)})) == 1

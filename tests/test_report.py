@@ -170,6 +170,17 @@ def test_the_old_report_stays_until_a_new_one_is_whole(
     assert {path.name for path in tmp_path.iterdir()} == {"scores.json", "report.html"}
 
 
+def test_a_reader_of_the_old_report_never_sees_half_of_the_new_one(
+    small: dict[str, Any], tmp_path: Path
+) -> None:
+    path = write_sample(tmp_path, small) / "report.html"
+    path.write_text("old")
+    with path.open() as reader:
+        write_report(tmp_path)
+        assert reader.read() == "old"
+    assert path.read_text(encoding="utf-8").endswith("</html>\n")
+
+
 def poisoned(value: Any) -> Any:
     """Put a script into every text and every name of a group."""
     if isinstance(value, str):
