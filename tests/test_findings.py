@@ -92,6 +92,14 @@ def test_the_best_system_and_how_it_was_picked() -> None:
     )
 
 
+def test_shuffled_labels_are_told_first() -> None:
+    protocols = {"luna5": protocol(True, audio=0.13)}
+    shuffled, _ = findings({"protocols": protocols, "settings": {"shuffled_test_labels": True}})
+    assert "shuffled on purpose" in shuffled.headline
+    settings = {"shuffled_test_labels": False}
+    assert len(findings({"protocols": protocols, "settings": settings})) == 1
+
+
 def test_no_interval_where_there_is_none() -> None:
     scores = protocol(True, audio=0.6)
     scores["systems"]["audio"]["held_out"]["accuracy"]["ci95"] = [float("nan"), None]

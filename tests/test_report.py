@@ -140,7 +140,7 @@ def test_what_was_run_is_told(page: Page, whole: dict[str, Any]) -> None:
         "189,097",
         "0:20:34",
         "2026-11-25 15:00:00 UTC",
-        "35 columns of video_aus_mean.csv, one row a clip",
+        "Video was given: 35 columns of video_aus_mean.csv, one row a clip.",
         "Actor_05/03-01-06-01-02-02-05.wav no bytes in it",
         "10, 11, 12, 19, 20",
         "temperature 1.204",
@@ -229,6 +229,22 @@ def test_a_leak_that_was_allowed_is_told_twice(small: dict[str, Any]) -> None:
     assert page.all("class").count("leak") == 2
     assert page.text.count("to see how much it flatters") == 2
     assert page.text.count("a.wav, b.wav") == 2
+    assert "these scores are too high" in page.text
+
+
+def test_a_leak_check_overridden_for_nothing(small: dict[str, Any]) -> None:
+    small["protocols"]["luna5"]["leak_override"] = "just in case"
+    text = Page(render(small, history={})).text
+    assert "It would have found nothing here. The reason given: just in case" in text
+    assert "too high" not in text
+
+
+def test_clips_count_once_a_seed(small: dict[str, Any]) -> None:
+    assert "for each of the" not in Page(render(small, history={})).text
+    small["settings"]["seeds"] = [0, 1, 2]
+    text = Page(render(small, history={})).text
+    assert "once for each of the 3 seeds" in text
+    assert "480 held-out clips, 3 seeds" in text
 
 
 def nothing(value: Any) -> Any:
@@ -293,7 +309,7 @@ def without_run(scores: dict[str, Any]) -> None:
         (of_another_corpus, "human listeners", "speakers, sentences and recordings like those"),
         (without_tests, "Wilcoxon", "Reliability"),
         (untested, "None", "not tested"),
-        (without_run, "What the branches were given", "unknown"),
+        (without_run, "was given", "unknown"),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )

@@ -25,6 +25,13 @@ class Finding:
     text: str
 
 
+SHUFFLED = Finding(
+    "The labels of the test clips were shuffled on purpose",
+    "This run checks the evaluation itself: nothing can be learnt here, so every held-out accuracy "
+    "must be near chance, 12.5 % for eight emotions. Anything far above it is a leak.",
+)
+
+
 def findings(scores: Scores) -> list[Finding]:
     """Say how far systems fall for unseen speakers, which is best, and whether fusion helps.
 
@@ -38,15 +45,26 @@ def findings(scores: Scores) -> list[Finding]:
     'luna5, unseen speakers'
     """
     protocols = scores["protocols"]
+    seeds = seeds_of(scores)
     return [
+        *([SHUFFLED] if scores.get("settings", {}).get("shuffled_test_labels") else []),
         *_falls(protocols),
-        *(_best(name, protocol) for name, protocol in protocols.items()),
+        *(_best(name, protocol, seeds=seeds) for name, protocol in protocols.items()),
         *(
             _fusion(name, tests)
             for name, protocol in protocols.items()
             if (tests := list(_tests_of_fusion(protocol)))
         ),
     ]
+
+
+def seeds_of(scores: Scores) -> int:
+    """Tell how often each network was trained; clips count once a seed.
+
+    >>> seeds_of({"settings": {"seeds": [0, 1, 2]}}), seeds_of({})
+    (3, 1)
+    """
+    return len(scores.get("settings", {}).get("seeds") or (0,))
 
 
 def in_order(systems: Iterable[str]) -> list[str]:
@@ -107,18 +125,19 @@ def _change(before: float | None, after: float | None) -> str:
     return f"{100 * abs(after - before):.1f} points {'lower' if after < before else 'higher'}"
 
 
-def _best(name: str, protocol: Scores) -> Finding:
+def _best(name: str, protocol: Scores, *, seeds: int) -> Finding:
     systems = protocol["systems"]
     best = best_system(protocol, among=systems) or ""
     scores = systems[best]["held_out"]
     bounds = percent_interval(scores["accuracy"]["ci95"])
     who = "unseen speakers" if protocol["speakers_apart"] else "known speakers"
     rank = f"the best of {len(systems)} systems, picked by these very scores"
+    times = f", {seeds} seeds" if seeds > 1 else ""
     over = f" In brackets: the 95 % interval over {scores['interval_over']}." if bounds else ""
     return Finding(
         f"{name}, {who}: {percent(scores['accuracy']['value'])}{f' ({bounds})' if bounds else ''}",
         f"Accuracy of {shown(best)}, {rank if len(systems) > 1 else 'the only system'}, on "
-        f"{count(scores['clips'])} held-out clips; unweighted average recall "
+        f"{count(scores['clips'] / seeds)} held-out clips{times}; unweighted average recall "
         f"{percent(scores['uar']['value'])}.{over}",
     )
 

@@ -17,7 +17,7 @@ from mien.emotions import EMOTIONS
 from mien.lab import figures
 from mien.lab.figures import Curve, Estimate
 from mien.lab.files import write_atomically
-from mien.lab.findings import Scores, best_system, findings, in_order, systems_in_focus
+from mien.lab.findings import Scores, best_system, findings, in_order, seeds_of, systems_in_focus
 from mien.lab.scores_file import read_history, read_scores
 from mien.lab.wording import (
     count,
@@ -118,6 +118,7 @@ def render(scores: Scores, *, history: Mapping[str, Mapping[str, Sequence[Curve]
             all_clips=_side_by_side(scores, "all_clips", title="Accuracy on all clips, inflated"),
             of_ravdess=_of_ravdess(scores),
             emotions=EMOTIONS,
+            seeds=seeds_of(scores),
         )
     )
 
