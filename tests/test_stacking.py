@@ -97,8 +97,10 @@ def test_a_branch_that_is_surer_gets_no_more_say() -> None:
 def test_a_branch_that_always_says_the_same_has_no_say() -> None:
     truth, audio, video = heard_and_seen(170, seed=3)
     even = np.full_like(video, 1 / 8)
-    answers = fit_stack(truth, audio, even).predict(audio, even)
-    assert np.isfinite(answers).all()
+    stack = fit_stack(truth, audio, even)
+    # Rounding errors are not taken for answers.
+    assert np.abs(stack.coefficients).max() < 10
+    answers = stack.predict(audio, even)
     assert (answers.argmax(axis=1) == truth).mean() > (audio.argmax(axis=1) == truth).mean() - 0.05
 
 

@@ -171,6 +171,14 @@ def test_columns_that_are_not_known_are_not_written(tmp_path: Path) -> None:
     assert (tmp_path / "table.csv").read_text().startswith(HEADER)
 
 
+def test_where_there_is_no_answer_cells_are_empty(tmp_path: Path) -> None:
+    path = tmp_path / "table"
+    write_table(table_of("a", "b"), path.with_suffix(".csv"))
+    assert path.with_suffix(".csv").read_text().splitlines()[2] == f"b,b,,{EMPTY}"
+    write_table(table_of("a", "b"), path.with_suffix(".parquet"))
+    assert parquet.read_table(path.with_suffix(".parquet"))["sad"].null_count == 1
+
+
 def test_names_that_are_no_text_come_back_from_csv(tmp_path: Path) -> None:
     name = os.fsdecode(b"bad \xff name.mp4")
     write_table(table_of(name, "b"), tmp_path / "table.csv")
