@@ -68,3 +68,7 @@ class DownloadFailed(MienError):
 
     exit_code = 1
     http_status = 502
+
+
+class LeakError(TrainingDataError):
+    """A tested clip, a copy of it or its speaker would be trained on."""
