@@ -22,11 +22,17 @@ from mien.lab.export import export_onnx
 from mien.lab.networks import (
     embedder_of,
     expression_network,
-    light_audio_network,
-    light_video_network,
-    paper_audio_network,
-    paper_video_network,
+    light_audio_head,
+    light_audio_trunk,
+    light_video_head,
+    light_video_trunk,
+    paper_audio_head,
+    paper_audio_trunk,
+    paper_video_head,
+    paper_video_trunk,
     standardisation,
+    table_head,
+    table_trunk,
 )
 
 pytestmark = pytest.mark.filterwarnings(
@@ -39,6 +45,37 @@ FACES = FacesConfig(frames=10)
 
 def ones_and_zeros(columns: int) -> dict[str, np.ndarray]:
     return {"mean": np.zeros(columns, np.float32), "deviation": np.ones(columns, np.float32)}
+
+
+def paper_audio_network(
+    config: SpeechConfig, *, mean: np.ndarray, deviation: np.ndarray
+) -> keras.Model:
+    features = keras.Input((config.frames * config.columns,))
+    trunk = paper_audio_trunk(features, mean=mean, deviation=deviation)
+    return keras.Model(features, paper_audio_head(trunk))
+
+
+def light_audio_network(
+    config: SpeechConfig, *, mean: np.ndarray, deviation: np.ndarray
+) -> keras.Model:
+    features = keras.Input((config.frames * config.columns,))
+    trunk = light_audio_trunk(features, config, mean=mean, deviation=deviation)
+    return keras.Model(features, light_audio_head(trunk))
+
+
+def paper_video_network(config: FacesConfig, *, width: int) -> keras.Model:
+    embeddings = keras.Input((config.frames, width))
+    return keras.Model(embeddings, paper_video_head(paper_video_trunk(embeddings)))
+
+
+def light_video_network(config: FacesConfig, *, width: int) -> keras.Model:
+    embeddings = keras.Input((config.frames, width))
+    return keras.Model(embeddings, light_video_head(light_video_trunk(embeddings)))
+
+
+def table_network(*shape: int) -> keras.Model:
+    features = keras.Input(shape)
+    return keras.Model(features, table_head(table_trunk(features, **ones_and_zeros(shape[-1]))))
 
 
 def paper_audio(config: SpeechConfig = SPEECH) -> keras.Model:
@@ -54,6 +91,8 @@ NETWORKS: dict[str, tuple[Callable[[], keras.Model], tuple[int, ...]]] = {
     "light audio": (light_audio, (32 * 6,)),
     "paper video": (lambda: paper_video_network(FACES, width=12), (10, 12)),
     "light video": (lambda: light_video_network(FACES, width=12), (10, 12)),
+    "table of clips": (lambda: table_network(7), (7,)),
+    "table of frames": (lambda: table_network(9, 7), (9, 7)),
     "expression": (lambda: expression_network(crop_size=16, width=24), (16, 16, 3)),
 }
 
@@ -64,6 +103,11 @@ def made(*shape: int, seed: int = 0) -> np.ndarray:
 
 def answers(network: keras.Model, inputs: np.ndarray) -> np.ndarray:
     return np.asarray(network(inputs, training=False))
+
+
+def flat_numbers(network: keras.Model) -> int:
+    (flat,) = [layer for layer in network.layers if isinstance(layer, keras.layers.Flatten)]
+    return int(flat.output.shape[1])
 
 
 def shaken(network: keras.Model) -> keras.Model:
@@ -119,7 +163,7 @@ def test_training_steps_lower_the_loss(contract: tuple[keras.Model, np.ndarray])
 def test_the_papers_audio_network_has_the_papers_size() -> None:
     network = paper_audio(SpeechConfig())
     assert network.input_shape == (None, 5984)
-    assert network.get_layer("flatten").output.shape == (None, 23_936)
+    assert flat_numbers(network) == 23_936
     kinds = [type(layer).__name__ for layer in network.layers]
     dropped = [place for place, kind in enumerate(kinds) if kind == "Dropout"]
     poolings = [place for place, kind in enumerate(kinds) if kind == "MaxPooling1D"]
@@ -135,7 +179,7 @@ def test_the_papers_audio_network_has_the_papers_size() -> None:
 
 def test_the_papers_video_network_has_the_papers_size() -> None:
     network = paper_video_network(FacesConfig(), width=768)
-    assert network.get_layer("flatten").output.shape == (None, 48_640)
+    assert flat_numbers(network) == 48_640
     assert network.count_params() == 6_253_640
 
 

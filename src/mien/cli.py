@@ -1,11 +1,8 @@
 """The command line: one command a task; each parses, calls one function and prints."""
 
 import io
-import logging
-import os
 import sys
 from contextlib import nullcontext
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,7 +10,13 @@ import typer
 from rich.console import Console
 
 import mien
-from mien.errors import InvalidArgument, MienError, MissingDependency
+from mien.commands.data import data_app
+from mien.commands.evaluate import evaluate
+from mien.commands.fuse import fuse
+from mien.commands.report import report
+from mien.commands.shared import require_lab
+from mien.commands.train import train
+from mien.errors import InvalidArgument, MienError
 
 if TYPE_CHECKING:
     from mien.bundle import Bundle as LoadedBundle
@@ -27,12 +30,8 @@ app = typer.Typer(
 )
 bundle_app = typer.Typer(help="Look at a trained model on disk.", no_args_is_help=True)
 embedder_app = typer.Typer(help="Make embedders.", no_args_is_help=True)
-app.add_typer(bundle_app, name="bundle")
-app.add_typer(embedder_app, name="embedder")
 
 SOME_CLIP_FAILED = 1
-INTERRUPTED = 130
-"""128 and the number of the signal that Ctrl-C sends, as shells count."""
 
 Bundle = Annotated[
     Path | None, typer.Option("--bundle", help="Folder of a trained model; the embedded one else.")
@@ -90,61 +89,6 @@ def predict(
         raise typer.Exit(SOME_CLIP_FAILED)
 
 
-@app.command()
-def train(
-    *,
-    data: Annotated[
-        list[Path],
-        typer.Option(help="RAVDESS folder or FER2013 zip file or folder; give it once for each."),
-    ],
-    out: Annotated[Path, typer.Option(help="Folder of the bundle to write.")],
-    preset: Annotated[str, typer.Option(help="paper or mien.")] = "paper",
-    embedder: Annotated[
-        Path | None, typer.Option(help="ONNX file of 'mien embedder convert'; for paper.")
-    ] = None,
-    epochs: Annotated[int | None, typer.Option(min=1, help="Instead of the preset's.")] = None,
-    hold_out: Annotated[
-        str, typer.Option(help="Speakers to test on and never train on: 02,05,14")
-    ] = "",
-    limit: Annotated[
-        int | None, typer.Option(min=8, help="Use so many clips or stills of each --data.")
-    ] = None,
-    seed: Annotated[int, typer.Option(min=0)] = 0,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with the run that was stopped.")
-    ] = False,
-    work: Annotated[
-        Path | None, typer.Option(help="Folder of the checkpoints; OUT.work else.")
-    ] = None,
-    cache: Annotated[
-        Path | None, typer.Option(help="Folder of computed features; the user's cache else.")
-    ] = None,
-) -> None:
-    """Train both branches on a corpus and write a bundle."""
-    _require("lab", "keras", "jax", "jax2onnx")
-    _require_jax()
-    from mien.lab.train import TrainingOptions, train_bundle
-
-    options = TrainingOptions(
-        preset=preset,
-        embedder=embedder,
-        epochs=epochs,
-        hold_out=tuple(name.strip() for name in hold_out.split(",") if name.strip()),
-        limit=limit,
-        seed=seed,
-        resume=resume,
-        work=work or out.resolve().with_name(f"{out.resolve().name}.work"),
-        cache=cache,
-    )
-    _tell_progress()
-    try:
-        bundle = train_bundle(data, out.resolve(), options=options)
-    except KeyboardInterrupt:
-        _say("stopped; the same command with --resume goes on from the last whole epoch")
-        raise typer.Exit(INTERRUPTED) from None
-    _print_bundle(bundle)
-
-
 @bundle_app.command("show")
 def bundle_show(
     bundle: Annotated[Path | None, typer.Argument(help="The embedded one else.")] = None,
@@ -178,8 +122,7 @@ def embedder_convert(
     crop_size: Annotated[int, typer.Option(min=8, help="Pixels a side of a face crop.")] = 48,
 ) -> None:
     """Turn a Vision Transformer into an embedder that needs no Keras."""
-    _require("lab", "keras", "jax", "jax2onnx")
-    _require_jax()
+    require_lab()
     from mien.lab.convert import convert
 
     made = convert(source, out, crop_size=crop_size, int8=int8, revision=revision)
@@ -196,6 +139,13 @@ def info() -> None:
 
     for line in installation():
         typer.echo(line)
+
+
+for command in (train, evaluate, report, fuse):
+    app.command()(command)
+app.add_typer(data_app, name="data")
+app.add_typer(bundle_app, name="bundle")
+app.add_typer(embedder_app, name="embedder")
 
 
 def main() -> None:
@@ -234,15 +184,6 @@ def _show(answer: "Prediction | Failure", *, as_json: bool) -> None:
         console.print(panel(answer, width=console.width), "")
 
 
-def _tell_progress() -> None:
-    """Let mien's own log through: the device, clips that are left out."""
-    handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("mien: %(message)s"))
-    logger = logging.getLogger("mien")
-    logger.setLevel(logging.INFO)
-    logger.handlers = [handler]
-
-
 def _same(out: Path, clip: Path) -> bool:
     return clip.exists() and out.samefile(clip)
 
@@ -255,20 +196,3 @@ def _print_bundle(bundle: "LoadedBundle") -> None:
     from mien.writers import bundle_panel
 
     Console(highlight=False).print(bundle_panel(bundle))
-
-
-def _require_jax() -> None:
-    backend = os.environ.get("KERAS_BACKEND", "jax")
-    if backend != "jax":
-        raise InvalidArgument(
-            f"KERAS_BACKEND must be jax, not {backend!r}: only from there networks are exported"
-        )
-
-
-def _require(extra: str, *modules: str) -> None:
-    missing = [module for module in modules if find_spec(module) is None]
-    if missing:
-        raise MissingDependency(
-            f"this command needs {', '.join(missing)}: pip install 'mien[{extra}]', "
-            f"or '.[{extra}]' in a clone"
-        )

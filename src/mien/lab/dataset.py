@@ -4,9 +4,8 @@ import hashlib
 import logging
 import math
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,9 +22,9 @@ from mien.embed import Embedder
 from mien.errors import TrainingDataError, UnreadableClip
 from mien.faces import follow_faces
 from mien.lab.augment import variants
-from mien.lab.corpora import Example, read_contents, targets
+from mien.lab.corpora import Example, Exclusion, read_contents, targets
 from mien.lab.files import write_atomically
-from mien.media import Clip, open_clip
+from mien.media import open_clip
 from mien.speech import speech_features
 
 logger = logging.getLogger(__name__)
@@ -45,6 +44,18 @@ class Arrays:
     """Shape ``(examples, …)``: the network's input."""
     targets: np.ndarray
     """Shape ``(examples, 8)``."""
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """Inputs of the clips that could be read."""
+
+    examples: tuple[Example, ...]
+    """Those clips, in the order they were given."""
+    arrays: Arrays
+    """Their rows: one a clip, or as many as it has variants, which follow each other."""
+    excluded: tuple[Exclusion, ...]
+    """The clips that could not."""
 
 
 class FeatureCache:
@@ -83,11 +94,11 @@ def speech_arrays(
     cache: FeatureCache,
     augmented: bool,
     seed: int = 0,
-) -> Arrays:
+) -> Loaded:
     """Compute the audio branch's input for clips with sound.
 
     Args:
-        examples: clips with sound.
+        examples: clips with sound; those that cannot be read or heard are left out, by name.
         config: how speech features are computed.
         cache: where they are kept.
         augmented: four rows a clip (as is, noise, pitch, both) instead of one; training only.
@@ -98,12 +109,12 @@ def speech_arrays(
         each other.
 
     Raises:
-        TrainingDataError: a clip has no sound.
+        TrainingDataError: no clip is left.
     """
     kind = f"augmented {seed}" if augmented else "plain"
 
-    def compute(example: Example, content: bytes) -> np.ndarray:
-        waveform = _waveform(example, content, config)
+    def compute(content: bytes) -> np.ndarray:
+        waveform = _waveform(content, config)
         if not augmented:
             return speech_features(waveform, config=config)[None]
         heard = variants(waveform, rng=_chance(seed, content), config=config)
@@ -116,13 +127,10 @@ def speech_arrays(
             kind,
             config_hash(config),
             content,
-            compute=lambda: compute(example, content),
+            compute=lambda: compute(content),
         )
 
-    rows = _in_threads(load, examples, description="speech features")
-    counts = [len(row) for row in rows]
-    wanted = np.repeat(np.stack([targets(example) for example in examples]), counts, axis=0)
-    return Arrays(np.concatenate(rows), wanted)
+    return _load_each(load, examples, description="speech features")
 
 
 def still_crops(examples: Sequence[Example], *, config: FacesConfig) -> Arrays:
@@ -186,22 +194,22 @@ def clip_embeddings(
     embedder: Embedder,
     detector: Detector,
     cache: FeatureCache,
-) -> Arrays:
+) -> Loaded:
     """Compute the video branch's input for clips with a moving picture.
 
-    Clips in which too few frames show a face are left out.
+    Clips that cannot be read, or show a face in too few frames, are left out, by name.
 
     Returns:
         Inputs float32 of shape ``(clips, frames, width)``.
 
     Raises:
-        TrainingDataError: a clip cannot be read or has no moving picture.
+        TrainingDataError: no clip is left.
     """
 
-    def compute(example: Example, content: bytes) -> np.ndarray:
-        with _opened(example, content, frames=config.frames) as clip:
+    def compute(content: bytes) -> np.ndarray:
+        with open_clip(content, frames=config.frames, sample_rate=8_000, samples=1) as clip:
             if clip.video_reason is not None:
-                raise TrainingDataError(f"{example.title}: {clip.video_reason}; leave the clip out")
+                raise UnreadableClip(str(clip.video_reason))
             faces = follow_faces(clip.frames(), config=config, detector=detector)
         if faces.crops is None:
             return np.empty((0, config.frames, embedder.width), np.float32)
@@ -209,20 +217,18 @@ def clip_embeddings(
 
     def load(example: Example) -> np.ndarray:
         (content,) = read_contents([example])
-        return cache.get(
+        row = cache.get(
             "clip",
             config_hash(config),
             embedder.sha256,
             content,
-            compute=lambda: compute(example, content),
+            compute=lambda: compute(content),
         )
+        if not len(row):
+            raise UnreadableClip("a face in too few frames")
+        return row
 
-    rows = _in_threads(load, examples, description="faces and embeddings")
-    kept = [targets(e) for e, row in zip(examples, rows, strict=True) if len(row)]
-    if len(kept) < len(examples):
-        logger.warning("left out: %d clips with too few faces", len(examples) - len(kept))
-    empty = np.empty((0, config.frames, embedder.width), np.float32)
-    return Arrays(np.concatenate([empty, *rows]), np.reshape(kept, (-1, 8)).astype(np.float32))
+    return _load_each(load, examples, description="faces and embeddings")
 
 
 def moving_sequence(crop: np.ndarray, *, frames: int, rng: np.random.Generator) -> np.ndarray:
@@ -272,10 +278,22 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc] # keras is untyped
         *,
         batch_size: int,
         seed: int,
+        variants: int = 1,
         augment: Callable[[np.ndarray, np.random.Generator], np.ndarray] | None = None,
     ) -> None:
+        """Prepare the batches.
+
+        Args:
+            arrays: all rows.
+            batch_size: rows a batch.
+            seed: of the shuffles and draws.
+            variants: so many rows that follow each other are one clip, of which an epoch sees one,
+                drawn afresh.
+            augment: changes a batch's inputs by chance.
+        """
         super().__init__()
         self.arrays = arrays
+        self.variants = variants
         self.batch_size = batch_size
         self.seed = seed
         self.augment = augment
@@ -283,12 +301,18 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc] # keras is untyped
 
     def __len__(self) -> int:
         """Batches an epoch; the last one may be smaller."""
-        return math.ceil(len(self.arrays.inputs) / self.batch_size)
+        return math.ceil(self._clips / self.batch_size)
+
+    @property
+    def _clips(self) -> int:
+        return len(self.arrays.inputs) // self.variants
 
     def __getitem__(self, place: int) -> tuple[np.ndarray, np.ndarray]:
         """Give one batch of inputs and targets."""
-        order = np.random.default_rng([self.seed, self.epoch]).permutation(len(self.arrays.inputs))
-        chosen = order[place * self.batch_size : (place + 1) * self.batch_size]
+        chance = np.random.default_rng([self.seed, self.epoch])
+        order = chance.permutation(self._clips)
+        rows = order * self.variants + chance.integers(0, self.variants, len(order))
+        chosen = rows[place * self.batch_size : (place + 1) * self.batch_size]
         inputs = self.arrays.inputs[chosen]
         if self.augment is not None:
             generator = np.random.default_rng([self.seed, self.epoch, place])
@@ -315,28 +339,13 @@ def _chance(seed: int, content: bytes) -> np.random.Generator:
     return np.random.default_rng([seed, *hashlib.sha256(content).digest()])
 
 
-def _waveform(example: Example, content: bytes, config: SpeechConfig) -> np.ndarray:
-    with _opened(example, content, sample_rate=config.sample_rate, samples=config.samples) as clip:
+def _waveform(content: bytes, config: SpeechConfig) -> np.ndarray:
+    with open_clip(
+        content, frames=1, sample_rate=config.sample_rate, samples=config.samples
+    ) as clip:
         if clip.waveform is None:
-            raise TrainingDataError(f"{example.title}: {clip.audio_reason}; leave the clip out")
+            raise UnreadableClip(str(clip.audio_reason))
         return clip.waveform
-
-
-@contextmanager
-def _opened(
-    example: Example,
-    content: bytes,
-    *,
-    frames: int = 1,
-    sample_rate: int = 8_000,
-    samples: int = 1,
-) -> Iterator[Clip]:
-    try:
-        with open_clip(content, frames=frames, sample_rate=sample_rate, samples=samples) as clip:
-            yield clip
-    except UnreadableClip as error:
-        reason = str(error).removeprefix("<bytes>: ")
-        raise TrainingDataError(f"{example.title}: {reason}") from error
 
 
 def _tracked(items: Iterable[Any], *, total: int, description: str) -> Iterable[Any]:
@@ -344,12 +353,34 @@ def _tracked(items: Iterable[Any], *, total: int, description: str) -> Iterable[
     return track(items, description, total=total, console=console, transient=True)
 
 
-def _in_threads(
-    load: Callable[[Example], np.ndarray],
-    examples: Sequence[Example],
-    *,
-    description: str,
-) -> list[np.ndarray]:
+def _load_each(
+    load: Callable[[Example], np.ndarray], examples: Sequence[Example], *, description: str
+) -> Loaded:
+    """Load rows in threads, and name the clips that cannot be."""
+
+    def attempt(example: Example) -> np.ndarray | Exclusion:
+        try:
+            return load(example)
+        except (UnreadableClip, TrainingDataError) as error:
+            reason = str(error).removeprefix("<bytes>: ").removeprefix(f"{example.title}: ")
+            return Exclusion(clip=example.title, reason=reason)
+
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        loaded = pool.map(load, examples)
-        return list(_tracked(loaded, total=len(examples), description=description))
+        loaded = pool.map(attempt, examples)
+        answers = list(_tracked(loaded, total=len(examples), description=description))
+    kept = [
+        (example, rows)
+        for example, rows in zip(examples, answers, strict=True)
+        if not isinstance(rows, Exclusion)
+    ]
+    excluded = tuple(answer for answer in answers if isinstance(answer, Exclusion))
+    for exclusion in excluded:
+        logger.warning("left out: %s: %s", exclusion.clip, exclusion.reason)
+    if not kept:
+        raise TrainingDataError(
+            f"{description}: none of {len(examples)} clips can be read"
+            + (f"; the first, {excluded[0].clip}: {excluded[0].reason}" if excluded else "")
+        )
+    wanted = np.concatenate([np.tile(targets(example), (len(rows), 1)) for example, rows in kept])
+    arrays = Arrays(np.concatenate([rows for _, rows in kept]), wanted)
+    return Loaded(tuple(example for example, _ in kept), arrays, excluded)

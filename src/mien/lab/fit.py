@@ -1,8 +1,10 @@
-"""One network, trained: Adam, a checkpoint an epoch, the best epoch by the validation part."""
+"""One network, trained: Adam, a checkpoint an epoch, the best or the last epoch kept."""
 
 import hashlib
 import json
+import logging
 import sys
+import time
 import zipfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,9 +13,15 @@ from typing import Any, Literal
 import keras
 import numpy as np
 
-from mien.errors import TrainingDataError
+from mien.errors import InvalidArgument, TrainingDataError
 from mien.lab.dataset import Arrays, Batches
 from mien.lab.files import write_atomically
+from mien.lab.tensorboard import TensorBoard
+
+logger = logging.getLogger(__name__)
+
+SECONDS_A_LINE = 20.0
+"""Epochs that follow each other faster than this are not each told in the log."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,27 +34,32 @@ class Recipe:
     schedule: Literal["constant", "cosine"] = "constant"
     label_smoothing: float = 0.0
     weight_decay: float | None = None
+    variants: Literal["all", "one"] = "all"
+    """Of the augmented variants of a training clip, each epoch sees all or one drawn afresh."""
+    keep: Literal["best", "last"] = "last"
+    """The epoch whose weights are kept: the one with the lowest validation loss, or the last."""
 
 
 @dataclass(frozen=True)
 class Fitted:
-    """A trained network, as it was after its best epoch."""
+    """A trained network, as it was after the epoch that was kept."""
 
     network: keras.Model
     epoch: int
     """Counted from 1."""
     history: list[dict[str, float]]
-    """Training and validation loss of each epoch."""
+    """Training loss of each epoch, and validation loss where there is a validation part."""
 
 
 def fit(  # noqa: PLR0913 - network, two parts of data, how, where, whether anew
     network: keras.Model,
     batches: Batches,
     *,
-    validation: Arrays,
+    validation: Arrays | None,
     recipe: Recipe,
     folder: Path,
     resume: bool,
+    tensorboard: Path | None = None,
 ) -> Fitted:
     """Train a network; a run that was stopped or killed loses at most the epoch it was in.
 
@@ -56,16 +69,19 @@ def fit(  # noqa: PLR0913 - network, two parts of data, how, where, whether anew
     Args:
         network: untrained; on resuming, the checkpoint's takes its place.
         batches: the training part.
-        validation: chooses the epoch: the one with the lowest loss here, with the recipe's label
-            smoothing as in training.
+        validation: chooses the epoch when the recipe keeps the best: the one with the lowest loss
+            here, with the recipe's label smoothing as in training; ``None`` when nothing is chosen.
         recipe: how to train.
         folder: where checkpoints and the history live.
         resume: go on from the checkpoint in ``folder`` when there is one; else start anew.
+        tensorboard: folder that TensorBoard reads losses from; ``None`` for none.
 
     Raises:
         TrainingDataError: a part is empty; the loss is not finite; the checkpoint was made with
             another recipe or other data, or is damaged.
     """
+    if validation is None and recipe.keep == "best":
+        raise InvalidArgument("validation must be given when the recipe keeps the best epoch")
     _require_rows(train=batches.arrays, validation=validation)
     folder.mkdir(parents=True, exist_ok=True)
     checkpoint = _Checkpoint(folder, recipe, batches=batches, validation=validation)
@@ -81,13 +97,15 @@ def fit(  # noqa: PLR0913 - network, two parts of data, how, where, whether anew
             batches,
             epochs=recipe.epochs,
             initial_epoch=done,
-            validation_data=(validation.inputs, validation.targets),
-            callbacks=[checkpoint],
+            validation_data=validation and (validation.inputs, validation.targets),
+            callbacks=[checkpoint, *([TensorBoard(tensorboard)] if tensorboard else [])],
             # Keras would shuffle the batches again, by chance that no checkpoint holds.
             shuffle=False,
-            # In a log, a line an epoch; a bar would leave hundreds.
-            verbose="auto" if sys.stdout.isatty() else 2,
+            # A bar would leave hundreds of lines in a log, which is told epochs instead.
+            verbose="auto" if sys.stdout.isatty() else 0,
         )
+    if recipe.keep == "last":
+        return Fitted(_load(folder / checkpoint.state["last"]), recipe.epochs, checkpoint.history)
     best = _load(folder / "best.keras")
     return Fitted(best, checkpoint.state["best_epoch"], checkpoint.history)
 
@@ -102,9 +120,9 @@ def _compile(network: keras.Model, recipe: Recipe, *, steps: int) -> None:
     )
 
 
-def _require_rows(**parts: Arrays) -> None:
+def _require_rows(**parts: Arrays | None) -> None:
     for name, arrays in parts.items():
-        if not len(arrays.inputs):
+        if arrays is not None and not len(arrays.inputs):
             raise TrainingDataError(f"the {name} part has no examples left; give more data")
 
 
@@ -117,10 +135,10 @@ def _load(path: Path) -> keras.Model:
         ) from error
 
 
-def _fingerprint(batches: Batches, validation: Arrays) -> str:
+def fingerprint(batches: Batches, validation: Arrays | None) -> str:
     """Hash what is trained on: nobody may be tested who an earlier run was trained on."""
     digest = hashlib.sha256(str(batches.seed).encode())
-    for arrays in (batches.arrays, validation):
+    for arrays in filter(None, (batches.arrays, validation)):
         for array in (arrays.inputs, arrays.targets):
             digest.update(str(array.shape).encode())
             digest.update(np.ascontiguousarray(array).data)
@@ -134,14 +152,15 @@ class _Checkpoint(keras.callbacks.Callback):  # type: ignore[misc] # keras is un
     """
 
     def __init__(
-        self, folder: Path, recipe: Recipe, *, batches: Batches, validation: Arrays
+        self, folder: Path, recipe: Recipe, *, batches: Batches, validation: Arrays | None
     ) -> None:
         super().__init__()
         self.folder = folder
         self.seed = batches.seed
+        self.told = time.monotonic()
         self.state: dict[str, Any] = {
             "recipe": asdict(recipe),
-            "data": _fingerprint(batches, validation),
+            "data": fingerprint(batches, validation),
             "history": [],
         }
 
@@ -191,19 +210,30 @@ class _Checkpoint(keras.callbacks.Callback):  # type: ignore[misc] # keras is un
                 f"the loss of epoch {epoch + 1} is not finite ({losses}); look for features that "
                 "are not finite, or train with a lower learning rate"
             )
-        earlier = [row["val_loss"] for row in self.state["history"]]
         last = f"epoch-{epoch + 1:04d}.keras"
         self._save(last)
-        if not earlier or losses["val_loss"] < min(earlier):
-            self._save("best.keras")
-            self.state["best_epoch"] = epoch + 1
+        if self.state["recipe"]["keep"] == "best":
+            self._keep_best(epoch, losses["val_loss"])
         self.state["last"] = last
         self.state["history"].append(losses)
+        self._tell(epoch, losses)
         text = json.dumps(self.state, indent=1).encode()
         write_atomically(self.folder / "state.json", lambda file: file.write(text))
         for path in self.folder.glob("epoch-*.keras"):
             if path.name != last:
                 path.unlink()
+
+    def _tell(self, epoch: int, losses: dict[str, float]) -> None:
+        if time.monotonic() - self.told >= SECONDS_A_LINE:
+            self.told = time.monotonic()
+            told = ", ".join(f"{name} {loss:.3f}" for name, loss in losses.items())
+            epochs = self.state["recipe"]["epochs"]
+            logger.info("%s: epoch %d of %d, %s", self.model.name, epoch + 1, epochs, told)
+
+    def _keep_best(self, epoch: int, loss: float) -> None:
+        if all(loss < row["val_loss"] for row in self.state["history"]):
+            self._save("best.keras")
+            self.state["best_epoch"] = epoch + 1
 
     def _save(self, name: str) -> None:
         whole = self.folder / name

@@ -9,67 +9,130 @@ import numpy as np
 from mien.config import SpeechConfig
 from mien.lab.fit import Recipe
 from mien.lab.networks import (
-    light_audio_network,
-    light_video_network,
-    paper_audio_network,
-    paper_video_network,
+    Trunk,
+    light_audio_head,
+    light_audio_trunk,
+    light_video_head,
+    light_video_trunk,
+    paper_audio_head,
+    paper_audio_trunk,
+    paper_video_head,
+    paper_video_trunk,
     standardisation,
+    table_head,
+    table_trunk,
 )
 
-AudioBuilder = Callable[[np.ndarray, SpeechConfig], keras.Model]
-VideoBuilder = Callable[..., keras.Model]
+
+@dataclass(frozen=True, kw_only=True)
+class Design:
+    """How the network of one branch is built and trained."""
+
+    name: str
+    trunk: Callable[[keras.KerasTensor, np.ndarray], Trunk]
+    """From the network's input, and all training inputs to standardise by, to the trunk."""
+    head: Callable[[Trunk], keras.KerasTensor]
+    recipe: Recipe
+
+    def network(self, training: np.ndarray) -> keras.Model:
+        """Build the network, untrained.
+
+        Args:
+            training: inputs of the training clips, shape ``(clips, …)``: they give the input's
+                shape, and what it is standardised by.
+
+        >>> PRESETS["mien"].audio(SpeechConfig()).network(np.zeros((4, 5984))).output_shape
+        (None, 8)
+        """
+        inputs = keras.Input(training.shape[1:], name="inputs")
+        return keras.Model(inputs, self.head(self.trunk(inputs, training)), name=self.name)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Preset:
     """Which networks are trained, and how."""
 
-    audio: AudioBuilder
-    """From the training set's features and the config to a network."""
-    audio_recipe: Recipe
-    video: VideoBuilder
-    video_recipe: Recipe
+    audio: Callable[[SpeechConfig], Design]
+    video: Design
     expression_recipe: Recipe | None
     """How the preset trains its own embedder; ``None`` when one must be given."""
 
 
-def _paper_audio(features: np.ndarray, config: SpeechConfig) -> keras.Model:
-    mean, deviation = standardisation(features)
-    return paper_audio_network(config, mean=mean, deviation=deviation)
+def _paper_audio(_: SpeechConfig) -> Design:
+    def trunk(features: keras.KerasTensor, training: np.ndarray) -> Trunk:
+        mean, deviation = standardisation(training)
+        return paper_audio_trunk(features, mean=mean, deviation=deviation)
+
+    return Design(name="paper_audio", trunk=trunk, head=paper_audio_head, recipe=Recipe())
 
 
-def _light_audio(features: np.ndarray, config: SpeechConfig) -> keras.Model:
+def _light_audio(config: SpeechConfig) -> Design:
     frames = config.frames
-    rows = np.dstack(
-        [
-            features[:, :frames],
-            features[:, frames : 2 * frames],
-            features[:, 2 * frames :].reshape(-1, frames, config.mfcc),
-        ]
-    )
-    mean, deviation = standardisation(rows[rows.any(axis=-1)])
-    return light_audio_network(config, mean=mean, deviation=deviation)
 
+    def trunk(features: keras.KerasTensor, training: np.ndarray) -> Trunk:
+        rows = np.dstack(
+            [
+                training[:, :frames],
+                training[:, frames : 2 * frames],
+                training[:, 2 * frames :].reshape(-1, frames, config.mfcc),
+            ]
+        )
+        heard = rows[rows.any(axis=-1)]
+        mean, deviation = standardisation(heard if len(heard) else rows[:, 0])
+        return light_audio_trunk(features, config, mean=mean, deviation=deviation)
+
+    recipe = Recipe(
+        epochs=50,
+        learning_rate=1e-3,
+        schedule="cosine",
+        label_smoothing=0.1,
+        weight_decay=1e-3,
+        variants="one",
+        keep="best",
+    )
+    return Design(name="light_audio", trunk=trunk, head=light_audio_head, recipe=recipe)
+
+
+def _table_trunk(features: keras.KerasTensor, training: np.ndarray) -> Trunk:
+    mean, deviation = standardisation(training.reshape(-1, training.shape[-1]))
+    return table_trunk(features, mean=mean, deviation=deviation)
+
+
+TABLE = Design(
+    name="table",
+    trunk=_table_trunk,
+    head=table_head,
+    recipe=Recipe(
+        epochs=60,
+        learning_rate=1e-3,
+        schedule="cosine",
+        label_smoothing=0.1,
+        weight_decay=1e-3,
+    ),
+)
+"""The branch on features that somebody else computed, whatever the preset."""
 
 PRESETS = {
     "paper": Preset(
         audio=_paper_audio,
-        audio_recipe=Recipe(),
-        video=paper_video_network,
-        video_recipe=Recipe(),
+        video=Design(
+            name="paper_video",
+            trunk=lambda embeddings, _: paper_video_trunk(embeddings),
+            head=paper_video_head,
+            recipe=Recipe(),
+        ),
         expression_recipe=None,
     ),
     "mien": Preset(
         audio=_light_audio,
-        audio_recipe=Recipe(
-            epochs=20,
-            learning_rate=1e-3,
-            schedule="cosine",
-            label_smoothing=0.1,
-            weight_decay=1e-3,
+        video=Design(
+            name="light_video",
+            trunk=lambda embeddings, _: light_video_trunk(embeddings),
+            head=light_video_head,
+            recipe=Recipe(
+                epochs=8, batch_size=64, learning_rate=1e-3, schedule="cosine", keep="best"
+            ),
         ),
-        video=light_video_network,
-        video_recipe=Recipe(epochs=8, batch_size=64, learning_rate=1e-3, schedule="cosine"),
         expression_recipe=Recipe(
             epochs=30,
             batch_size=64,
@@ -77,6 +140,7 @@ PRESETS = {
             schedule="cosine",
             label_smoothing=0.1,
             weight_decay=1e-4,
+            keep="best",
         ),
     ),
 }

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import keras
@@ -31,6 +31,8 @@ from mien.detectors import make_detector
 from mien.embed import Embedder
 from mien.emotions import EMOTIONS
 from mien.errors import BundleError, InvalidArgument, TrainingDataError
+from mien.lab.answers import ANSWER_BATCH
+from mien.lab.branches import performances, speech_branch
 from mien.lab.corpora import Example, once_each, read_corpus
 from mien.lab.dataset import (
     Arrays,
@@ -44,15 +46,22 @@ from mien.lab.dataset import (
 )
 from mien.lab.export import export_onnx
 from mien.lab.fit import Fitted, Recipe, fit
+from mien.lab.leaks import find_leaks, refuse_leaks
 from mien.lab.metrics import score
 from mien.lab.networks import embedder_of, expression_network
-from mien.lab.presets import PRESETS
-from mien.lab.splits import Split, sample, split_examples
+from mien.lab.presets import PRESETS, Design
+from mien.lab.splits import (
+    PROTOCOLS,
+    Fold,
+    Split,
+    make_folds,
+    sample,
+    set_aside,
+    split_examples,
+)
+from mien.lab.study import INNER_SHARE
 
 logger = logging.getLogger(__name__)
-
-ANSWER_BATCH = 32
-"""Clips that a branch is scored on at once; the paper's audio network takes 12 MB for each."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,12 +75,20 @@ class TrainingOptions:
     """ONNX file; instead of the preset's own embedder."""
     epochs: int | None = None
     """Of each network, instead of the preset's."""
+    variants: Literal["all", "one"] | None = None
+    """Of the augmented variants, an epoch sees all or one; the recipe's own when ``None``."""
+    protocol: str | None = None
+    """Of :data:`mien.lab.splits.PROTOCOLS`: one of its folds is held out."""
+    fold: str | None = None
+    """Name of that fold; the first when ``None``."""
     hold_out: tuple[str, ...] = ()
-    """Speakers to test on, who are never trained on."""
+    """Or speakers to test on, who are never trained on."""
     limit: int | None = None
     """Clips or stills taken from each corpus."""
     seed: int = 0
     resume: bool = False
+    tensorboard: Path | None = None
+    """Folder that TensorBoard reads losses from."""
     cache: Path | None = None
     """Folder of computed features; the user's cache folder when ``None``."""
 
@@ -80,6 +97,12 @@ class TrainingOptions:
             raise InvalidArgument(
                 f"preset must be one of {', '.join(PRESETS)}, not {self.preset!r}"
             )
+        if self.protocol is not None and self.protocol not in PROTOCOLS:
+            raise InvalidArgument(
+                f"protocol must be one of {', '.join(PROTOCOLS)}, not {self.protocol!r}"
+            )
+        if self.fold is not None and self.protocol is None:
+            raise InvalidArgument(f"fold {self.fold!r} needs a protocol that it is a fold of")
         for name in ("epochs", "limit"):
             value = getattr(self, name)
             if value is not None and value < 1:
@@ -127,6 +150,7 @@ class _Run:
     def __init__(self, data: Sequence[Path], options: TrainingOptions) -> None:
         self.options = options
         self.preset = PRESETS[options.preset]
+        self.audio, self.video = self.preset.audio(SpeechConfig()), self.preset.video
         self.cache = FeatureCache(
             options.cache or Path(platformdirs.user_cache_dir("mien")) / "features"
         )
@@ -159,14 +183,75 @@ class _Run:
             )
 
     def _read(self, path: Path) -> list[Example]:
-        examples = read_corpus(path)
-        limit = self.options.limit or len(examples)
-        return sample(examples, limit=limit, seed=self.options.seed)
+        corpus = read_corpus(path)
+        for exclusion in corpus.excluded:
+            logger.warning("left out: %s: %s", exclusion.clip, exclusion.reason)
+        limit = self.options.limit or len(corpus.examples)
+        return sample(corpus.examples, limit=limit, seed=self.options.seed)
 
-    def _split(self, examples: Sequence[Example]) -> Split:
+    def _split(self, examples: Sequence[Example], *, recipe: Recipe) -> Split:
+        """Split by the protocol, or by the speakers held out; stills by the corpus's own parts.
+
+        Where the recipe chooses no epoch, no clip is set aside to choose it by.
+        """
         speakers = {example.speaker for example in examples}
         test = [speaker for speaker in self.options.hold_out if speaker in speakers]
-        return split_examples(examples, test_speakers=test, seed=self.options.seed)
+        clips = [example for example in examples if not example.is_still]
+        if self.options.protocol in {None, "manifest"} or not clips:
+            split = split_examples(examples, test_speakers=test, seed=self.options.seed)
+        else:
+            split = self._split_by_protocol(clips, [e for e in examples if e.is_still])
+        if recipe.keep == "best":
+            return split
+        free = tuple(example for example in split.validation if example.part is None)
+        prescribed = tuple(example for example in split.validation if example.part)
+        return Split(train=split.train + free, validation=prescribed, test=split.test)
+
+    def _split_by_protocol(self, clips: Sequence[Example], stills: Sequence[Example]) -> Split:
+        protocol = PROTOCOLS[str(self.options.protocol)]
+        folds = {
+            fold.name: fold
+            for fold in make_folds(clips, protocol=protocol.name, seed=self.options.seed)
+        }
+        fold = folds.get(self.options.fold or next(iter(folds)))
+        if fold is None:
+            raise InvalidArgument(
+                f"fold must be one of {', '.join(folds)} of {protocol.name}, "
+                f"not {self.options.fold!r}"
+            )
+        train, validation = set_aside(
+            fold.train,
+            share=INNER_SHARE,
+            by_speaker=protocol.speakers_apart,
+            seed=self.options.seed,
+        )
+        if not stills:
+            return Split(train=train, validation=validation, test=fold.test)
+        others = split_examples(stills, seed=self.options.seed)
+        return Split(
+            train=train + others.train,
+            validation=validation + others.validation,
+            test=fold.test + others.test,
+        )
+
+    def _refuse_leaks(self, split: Split) -> None:
+        """Refuse to score on sound that was trained on, whatever its file is called."""
+        protocol = self.options.protocol
+        heard = speech_branch(
+            performances([*split.train, *split.validation, *split.test]),
+            preset=self.preset,
+            config=self.speech,
+            cache=self.cache,
+            seed=self.options.seed,
+        )
+        fold = Fold(name="held out", train=split.train + split.validation, test=split.test)
+        leaks = find_leaks(
+            fold,
+            speakers_apart=protocol is None or PROTOCOLS[protocol].speakers_apart,
+            sounds=heard.prints if heard else {},
+            speech=heard.speech if heard else {},
+        )
+        refuse_leaks(leaks)
 
     def export(self, out: Path) -> Bundle:
         """Train all that there is data for, and write the bundle."""
@@ -209,7 +294,7 @@ class _Run:
             shutil.copyfile(self.options.embedder, path)
             return Embedder(path)
         recipe = self._recipe(self.preset.expression_recipe or Recipe())
-        split = self._split(self.stills)
+        split = self._split(self.stills, recipe=recipe)
         crops = {
             part: still_crops(getattr(split, part), config=self.faces)
             for part in ("train", "validation")
@@ -227,6 +312,7 @@ class _Run:
             recipe=recipe,
             folder=self.options.work / "expression",
             resume=self.options.resume,
+            tensorboard=self.options.tensorboard and self.options.tensorboard / "expression",
         )
         network = embedder_of(fitted.network)
         export_onnx(
@@ -246,28 +332,29 @@ class _Run:
             self.scores["expression"] = _score(answers, test.targets)
 
     def _audio(self, folder: Path) -> Arrays | None:
-        split = self._split(self.sounding)
+        split = self._split(self.sounding, recipe=self.audio.recipe)
+        if split.test:
+            self._refuse_leaks(split)
         shared: dict[str, Any] = {
             "config": self.speech,
             "cache": self.cache,
             "seed": self.options.seed,
         }
         train = speech_arrays(split.train, augmented=True, **shared)
-        validation = speech_arrays(split.validation, augmented=False, **shared)
-        keras.utils.set_random_seed(self.options.seed)
-        network = self.preset.audio(train.inputs, self.speech)
-        self._fit_branch("audio", network, train, validation, folder)
+        variants = len(train.arrays.inputs) // len(train.examples)
+        validation = None
+        if split.validation:
+            validation = speech_arrays(split.validation, augmented=False, **shared).arrays
+        self._fit_branch("audio", self.audio, train.arrays, validation, folder, variants=variants)
         if not split.test:
             return None
-        return speech_arrays(split.test, augmented=False, **shared)
+        return speech_arrays(split.test, augmented=False, **shared).arrays
 
     def _video(self, folder: Path, embedder: Embedder) -> Arrays | None:
-        split = self._split(self.seen)
+        split = self._split(self.seen, recipe=self.video.recipe)
         train = self._embedded(split.train, embedder)
-        validation = self._embedded(split.validation, embedder)
-        keras.utils.set_random_seed(self.options.seed)
-        network = self.preset.video(self.faces, width=embedder.width)
-        self._fit_branch("video", network, train, validation, folder)
+        validation = self._embedded(split.validation, embedder) if split.validation else None
+        self._fit_branch("video", self.video, train, validation, folder)
         return self._embedded(split.test, embedder) if split.test else None
 
     def _embedded(self, examples: Sequence[Example], embedder: Embedder) -> Arrays:
@@ -281,7 +368,7 @@ class _Run:
         parts = []
         if clips:
             detector = make_detector(self.faces.detector, model=None)
-            parts.append(clip_embeddings(clips, detector=detector, **shared))
+            parts.append(clip_embeddings(clips, detector=detector, **shared).arrays)
         if stills:
             crops = still_crops(stills, config=self.faces)
             parts.append(sequence_embeddings(crops, seed=self.options.seed, **shared))
@@ -293,22 +380,31 @@ class _Run:
             np.concatenate([part.targets for part in parts]),
         )
 
-    def _fit_branch(
+    def _fit_branch(  # noqa: PLR0913 - which, how, two parts of data, where
         self,
         branch: str,
-        network: keras.Model,
+        design: Design,
         train: Arrays,
-        validation: Arrays,
+        validation: Arrays | None,
         folder: Path,
+        *,
+        variants: int = 1,
     ) -> None:
-        recipe = self._recipe(getattr(self.preset, f"{branch}_recipe"))
+        recipe = self._recipe(design.recipe)
+        keras.utils.set_random_seed(self.options.seed)
         self.fitted[branch] = fitted = fit(
-            network,
-            Batches(train, batch_size=recipe.batch_size, seed=self.options.seed),
+            design.network(train.inputs),
+            Batches(
+                train,
+                batch_size=recipe.batch_size,
+                seed=self.options.seed,
+                variants=variants if recipe.variants == "one" else 1,
+            ),
             validation=validation,
             recipe=recipe,
             folder=self.options.work / branch,
             resume=self.options.resume,
+            tensorboard=self.options.tensorboard and self.options.tensorboard / branch,
         )
         export_onnx(
             fitted.network,
@@ -319,7 +415,11 @@ class _Run:
         )
 
     def _recipe(self, recipe: Recipe) -> Recipe:
-        return replace(recipe, epochs=self.options.epochs or recipe.epochs)
+        return replace(
+            recipe,
+            epochs=self.options.epochs or recipe.epochs,
+            variants=self.options.variants or recipe.variants,
+        )
 
     def _write(
         self,
@@ -385,15 +485,28 @@ class _Run:
         return {
             "preset": self.options.preset,
             "corpora": corpora,
-            "protocol": f"speakers {', '.join(self.options.hold_out) or 'none'} held out; the "
-            "epoch chosen on other speakers, or on the corpus's own validation part",
+            "protocol": self._protocol(),
             "seed": self.options.seed,
             "recipes": {
                 name: {**asdict(self._recipe(recipe)), "best_epoch": self.fitted[name].epoch}
-                for name in self.fitted
-                if (recipe := getattr(self.preset, f"{name}_recipe"))
+                for name, recipe in {
+                    "audio": self.audio.recipe,
+                    "video": self.video.recipe,
+                    "expression": self.preset.expression_recipe,
+                }.items()
+                if recipe and name in self.fitted
             },
         }
+
+    def _protocol(self) -> str:
+        if self.options.protocol:
+            held_out = f"fold {self.options.fold or 'the first'} of {self.options.protocol}"
+        else:
+            held_out = f"speakers {', '.join(self.options.hold_out) or 'none'}"
+        return (
+            f"{held_out} held out; where an epoch is chosen, it is on training clips set aside, "
+            "or on the corpus's own validation part"
+        )
 
 
 def _answers(networks: Networks, branch: str, inputs: np.ndarray) -> Iterator[np.ndarray]:
