@@ -14,7 +14,10 @@ import mien
 from media_samples import claim_duration, clip_bytes, sine, sound_bytes, still_bytes
 from mien import cli
 from mien.bundle import DEFAULT_BUNDLE
+from mien.commands import shared
 from mien.errors import BundleNotFound
+from mien.lab.evaluate import EvaluationOptions
+from mien.lab.study import FUSIONS
 from mien.lab.train import TrainingOptions
 
 EXAMPLE = Path(__file__).parent.parent / "examples" / "astronaut.mp4"
@@ -157,7 +160,7 @@ def test_training_needs_the_jax_backend(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("KERAS_BACKEND", "torch")
-    assert run("train", "--data", ".", "--out", "b") == 2
+    assert run("train", ".", "--out", "b") == 2
     assert "KERAS_BACKEND must be jax" in capsys.readouterr().err
 
 
@@ -195,9 +198,10 @@ def test_info(capsys: pytest.CaptureFixture[str]) -> None:
 def test_lab_commands_say_what_is_missing(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(cli, "find_spec", lambda name: None)
+    monkeypatch.setattr(shared, "find_spec", lambda name: None)
     for command in (
-        ["train", "--data", ".", "--out", "b"],
+        ["train", ".", "--out", "b"],
+        ["evaluate", ".", "--out", "e"],
         ["embedder", "convert", "vit", "--out", "e.onnx"],
     ):
         assert run(*command) == 2
@@ -216,7 +220,7 @@ def test_training_passes_its_options_on_and_can_be_stopped(
     monkeypatch.setattr("mien.lab.train.train_bundle", interrupted)
     out = tmp_path / "bundle"
     asked = ["--preset", "mien", "--hold-out", "02, 05", "--epochs", "3", "--resume"]
-    assert run("train", "--data", tmp_path, "--out", out, *asked) == cli.INTERRUPTED
+    assert run("train", tmp_path, "--out", out, *asked) == shared.INTERRUPTED
     assert "--resume goes on" in capsys.readouterr().err
     assert seen == [
         TrainingOptions(
@@ -227,6 +231,43 @@ def test_training_passes_its_options_on_and_can_be_stopped(
             resume=True,
         )
     ]
+
+
+def test_evaluation_passes_its_options_on_and_can_be_stopped(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    seen: list[EvaluationOptions] = []
+
+    def interrupted(data: list[Path], out: Path, *, options: EvaluationOptions) -> None:
+        seen.append(options)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("mien.lab.evaluate.evaluate", interrupted)
+    asked = [
+        "--protocol",
+        "luna5, loso24",
+        "--fusion",
+        "all",
+        "--seeds",
+        "2",
+        "--allow-leak",
+        "why",
+    ]
+    assert run("evaluate", tmp_path, "--out", tmp_path / "e", *asked) == shared.INTERRUPTED
+    assert "--resume goes on" in capsys.readouterr().err
+    (options,) = seen
+    assert options.protocols == ("luna5", "loso24")
+    assert options.fusions == FUSIONS
+    assert (options.preset, options.seeds, options.allow_leak) == ("paper", 2, "why")
+    assert options.command.startswith(f"mien evaluate {tmp_path} --out")
+
+
+def test_training_takes_a_fold_or_speakers_not_both(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    both = ["--protocol", "luna5", "--hold-out", "02"]
+    assert run("train", tmp_path, "--out", tmp_path / "b", *both) == 2
+    assert "give one" in capsys.readouterr().err
 
 
 def bad_inputs(folder: Path) -> dict[str, Path]:

@@ -209,6 +209,37 @@ def test_held_out_speakers_are_not_trained_on(trained: list[Any], tmp_path: Path
     assert (len(batches.arrays.inputs), len(rest["validation"].inputs)) == (8, 2)
 
 
+def test_a_fold_of_a_protocol_is_not_trained_on(trained: list[Any], tmp_path: Path) -> None:
+    data = [ravdess(tmp_path / "ravdess")]
+    with pytest.raises(Reached):
+        changes: dict[str, Any] = {"protocol": "loso24", "fold": "3"}
+        train_bundle(data, tmp_path / "out", options=options(tmp_path, **changes))
+    ((_, batches, rest),) = trained
+    assert (len(batches.arrays.inputs), len(rest["validation"].inputs)) == (2 * 2 * 4, 2)
+
+
+def test_the_paper_s_recipe_chooses_no_epoch_and_sets_nothing_aside(
+    trained: list[Any], tmp_path: Path
+) -> None:
+    data = [ravdess(tmp_path / "ravdess")]
+    with pytest.raises(Reached):
+        train_bundle(
+            data, tmp_path / "out", options=options(tmp_path, preset="paper", hold_out=("01",))
+        )
+    ((_, batches, rest),) = trained
+    assert rest["validation"] is None
+    assert len(batches.arrays.inputs) == 3 * 2 * 4
+    assert batches.variants == 1
+
+
+def test_one_variant_of_a_clip_an_epoch(trained: list[Any], tmp_path: Path) -> None:
+    data = [ravdess(tmp_path / "ravdess")]
+    with pytest.raises(Reached):
+        train_bundle(data, tmp_path / "out", options=options(tmp_path, variants="one"))
+    ((_, batches, _),) = trained
+    assert (batches.variants, len(batches.arrays.inputs)) == (4, 3 * 2 * 4)
+
+
 def test_epochs_and_limit_are_heeded(trained: list[Any], tmp_path: Path) -> None:
     data = [ravdess(tmp_path / "ravdess")]
     changes: dict[str, Any] = {"epochs": 7, "limit": 6}
@@ -224,6 +255,13 @@ def test_epochs_and_limit_are_heeded(trained: list[Any], tmp_path: Path) -> None
     [
         ({"preset": "papr"}, InvalidArgument, "preset must be one of paper, mien, not 'papr'"),
         ({"epochs": 0}, InvalidArgument, "epochs must be at least 1, not 0"),
+        ({"protocol": "luna6"}, InvalidArgument, "protocol must be one of random80, luna5"),
+        ({"fold": "2"}, InvalidArgument, "fold '2' needs a protocol"),
+        (
+            {"protocol": "loso24", "fold": "9"},
+            InvalidArgument,
+            "fold must be one of 1, 2 of loso24",
+        ),
         ({"limit": -1}, InvalidArgument, "limit must be at least 1, not -1"),
         ({"preset": "paper"}, InvalidArgument, "'paper' needs --embedder"),
         ({"hold_out": ("07",)}, TrainingDataError, "no clip of the speakers 07"),
@@ -252,7 +290,7 @@ def test_an_embedder_for_other_crops_is_refused(trained: list[Any], tmp_path: Pa
 
 
 def test_videos_without_stills_need_an_embedder(trained: list[Any], tmp_path: Path) -> None:
-    (tmp_path / "01-01-03-01-01-01-01.mp4").touch()
+    (tmp_path / "01-01-03-01-01-01-01.mp4").write_bytes(b"not even read")
     with pytest.raises(InvalidArgument, match="trains its embedder on stills, and there are none"):
         train_bundle([tmp_path], tmp_path / "out", options=options(tmp_path))
 

@@ -71,9 +71,10 @@ class Branch:
         Returns:
             Shape ``(clips * variants, …)``.
         """
-        if self.augmented is None:
-            return self.plain[chosen]
-        return self.augmented[chosen].reshape(-1, *self.plain.shape[1:])
+        rows: np.ndarray = self.plain[chosen]
+        if self.augmented is not None:
+            rows = self.augmented[chosen].reshape(-1, *self.plain.shape[1:])
+        return rows
 
 
 def performances(examples: Sequence[Example]) -> list[Performance]:

@@ -350,7 +350,14 @@ def _waveform(content: bytes, config: SpeechConfig) -> np.ndarray:
 
 def _tracked(items: Iterable[Any], *, total: int, description: str) -> Iterable[Any]:
     console = Console(stderr=True)
-    return track(items, description, total=total, console=console, transient=True)
+    return track(
+        items,
+        description,
+        total=total,
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    )
 
 
 def _load_each(

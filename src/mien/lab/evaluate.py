@@ -111,7 +111,7 @@ def evaluate(data: Sequence[Path], out: Path, *, options: EvaluationOptions) -> 
     """
     _require_own(out)
     started = time.monotonic()
-    logger.info("on %s", ", ".join(map(str, jax.devices())))
+    logger.info("training on %s", ", ".join(map(str, jax.devices())))
     study, excluded = _study(data, out, options)
     parts = [
         part

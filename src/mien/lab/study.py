@@ -125,7 +125,8 @@ class Study:
 
     def _places(self, examples: Sequence[Example]) -> np.ndarray:
         place = {(c.example.corpus, c.key): number for number, c in enumerate(self.clips)}
-        return np.array(sorted({place[example.corpus, example.key] for example in examples}))
+        found = {place[example.corpus, example.key] for example in examples}
+        return np.array(sorted(found))
 
     @property
     def chooses(self) -> bool:
@@ -269,19 +270,22 @@ class _Inputs:
         self.variants = max(branch.variants for branch in branches)
 
     def _rows(self, branch: Branch, rows: np.ndarray) -> np.ndarray:
-        return np.searchsorted(branch.places, self.places[rows])
+        found: np.ndarray = np.searchsorted(branch.places, self.places[rows])
+        return found
 
     def plain(self, rows: np.ndarray) -> np.ndarray:
-        parts = [branch.plain[self._rows(branch, rows)] for branch in self.branches]
-        return joined(*parts) if self.joint else parts[0]
+        return self._laid([branch.plain[self._rows(branch, rows)] for branch in self.branches])
 
     def _training(self, branch: Branch, rows: np.ndarray) -> np.ndarray:
         given = branch.training_rows(self._rows(branch, rows))
-        return np.repeat(given, self.variants // branch.variants, axis=0)
+        repeated: np.ndarray = np.repeat(given, self.variants // branch.variants, axis=0)
+        return repeated
 
     def training(self, rows: np.ndarray) -> np.ndarray:
-        parts = [self._training(branch, rows) for branch in self.branches]
-        return joined(*parts) if self.joint else parts[0]
+        return self._laid([self._training(branch, rows) for branch in self.branches])
+
+    def _laid(self, parts: list[np.ndarray]) -> np.ndarray:
+        return joined(parts[0], parts[1]) if self.joint else parts[0]
 
     def build(self, rows: np.ndarray) -> keras.Model:
         parts = [self._training(branch, rows) for branch in self.branches]
@@ -292,4 +296,5 @@ class _Inputs:
 
 
 def _one_hot(labels: np.ndarray) -> np.ndarray:
-    return np.eye(len(EMOTIONS), dtype=np.float32)[labels]
+    rows: np.ndarray = np.eye(len(EMOTIONS), dtype=np.float32)[labels]
+    return rows

@@ -236,6 +236,8 @@ class _Run:
 
     def _refuse_leaks(self, split: Split) -> None:
         """Refuse to score on sound that was trained on, whatever its file is called."""
+        if not split.test:
+            return
         protocol = self.options.protocol
         heard = speech_branch(
             performances([*split.train, *split.validation, *split.test]),
@@ -264,6 +266,10 @@ class _Run:
                 f"no clip of the speakers {', '.join(sorted(strangers))}; "
                 f"there are {', '.join(sorted(known)) or 'none named'}"
             )
+        if self.sounding:
+            self._refuse_leaks(self._split(self.sounding, recipe=self.audio.recipe))
+        if self.seen:
+            self._split(self.seen, recipe=self.video.recipe)
         out.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as scratch:
             folder = Path(scratch) / "bundle"
@@ -333,8 +339,6 @@ class _Run:
 
     def _audio(self, folder: Path) -> Arrays | None:
         split = self._split(self.sounding, recipe=self.audio.recipe)
-        if split.test:
-            self._refuse_leaks(split)
         shared: dict[str, Any] = {
             "config": self.speech,
             "cache": self.cache,
