@@ -18,7 +18,7 @@ from mien.commands import shared
 from mien.errors import BundleNotFound
 from mien.lab.evaluate import EvaluationOptions
 from mien.lab.study import FUSIONS
-from mien.lab.train import TrainingOptions
+from mien.lab.training_data import TrainingOptions
 
 EXAMPLE = Path(__file__).parent.parent / "examples" / "astronaut.mp4"
 SECONDS = 10

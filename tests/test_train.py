@@ -20,7 +20,8 @@ from mien.config import FacesConfig
 from mien.emotions import EMOTIONS
 from mien.errors import InvalidArgument, MienError, NoEmbedder, TrainingDataError
 from mien.lab import train
-from mien.lab.train import TrainingOptions, train_bundle
+from mien.lab.train import train_bundle
+from mien.lab.training_data import TrainingOptions
 from mien.recognise import Recogniser
 
 pytestmark = pytest.mark.filterwarnings(

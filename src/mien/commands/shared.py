@@ -18,7 +18,8 @@ INTERRUPTED = 130
 Corpora = Annotated[
     list[Path],
     typer.Argument(
-        help="Folders, zip files or CSV manifests (clip,emotion,speaker) of clips or stills."
+        metavar="DATA",
+        help="Folders, zip files or CSV manifests (clip,emotion,speaker) of clips or stills.",
     ),
 ]
 Preset = Annotated[str, typer.Option(help="paper or mien.")]

@@ -52,7 +52,8 @@ def train(
 ) -> None:
     """Train both branches on corpora and write a bundle, with its scores on what is held out."""
     require_lab()
-    from mien.lab.train import TrainingOptions, train_bundle
+    from mien.lab.train import train_bundle
+    from mien.lab.training_data import TrainingOptions
     from mien.writers import bundle_panel
 
     speakers = tuple(name.strip() for name in hold_out.split(",") if name.strip())

@@ -13,7 +13,7 @@ from mien.detectors import make_detector
 from mien.embed import Embedder
 from mien.errors import InvalidArgument, TrainingDataError
 from mien.lab.corpora import Example, Exclusion
-from mien.lab.dataset import FeatureCache, clip_embeddings, speech_arrays
+from mien.lab.dataset import FeatureCache, Loaded, clip_embeddings, speech_arrays
 from mien.lab.feature_table import FeatureTable
 from mien.lab.presets import TABLE, Design, Preset
 from mien.tables import normal_key
@@ -117,7 +117,6 @@ def speech_branch(
     plain = speech_arrays(list(sounds), config=config, cache=cache, augmented=False)
     heard = speech_arrays(plain.examples, config=config, cache=cache, augmented=True, seed=seed)
     inputs = plain.arrays.inputs
-    titles = [example.title for example in plain.examples]
     return Branch(
         design=preset.audio(config),
         description=f"ZCR, RMS and {config.mfcc} MFCC of {config.frames} frames",
@@ -125,8 +124,8 @@ def speech_branch(
         plain=inputs,
         augmented=heard.arrays.inputs.reshape(len(inputs), -1, inputs.shape[1]),
         excluded=plain.excluded,
-        prints=dict(zip(titles, map(_print, inputs), strict=True)),
-        speech=dict(zip(titles, inputs, strict=True)),
+        prints=fingerprints(plain),
+        speech=by_title(plain),
     )
 
 
@@ -150,14 +149,13 @@ def picture_branch(
         cache=cache,
     )
     inputs = seen.arrays.inputs
-    titles = [example.title for example in seen.examples]
     return Branch(
         design=preset.video,
         description=f"{embedder.name}: {embedder.width} numbers for each of {config.frames} faces",
         places=np.array([pictures[example] for example in seen.examples]),
         plain=inputs,
         excluded=seen.excluded,
-        prints=dict(zip(titles, map(_print, inputs), strict=True)),
+        prints=fingerprints(seen),
         speech={},
     )
 
@@ -215,6 +213,22 @@ def embedder_for(preset_name: str, preset: Preset, given: Path | None) -> Embedd
     return Embedder(path)
 
 
-def _print(row: np.ndarray) -> str:
-    """Hash features: equal decoded sound or pictures give equal ones, whatever the container."""
-    return hashlib.sha256(np.ascontiguousarray(row).data).hexdigest()
+def by_title(loaded: Loaded) -> dict[str, np.ndarray]:
+    """Give the row of each file, one a file, by its name for people."""
+    titles = [example.title for example in loaded.examples]
+    return dict(zip(titles, loaded.arrays.inputs, strict=True))
+
+
+def fingerprints(loaded: Loaded) -> dict[str, str]:
+    """Hash the row of each file: equal decoded sound or pictures give equal features.
+
+    Files that differ in nothing but their container or lossless codec therefore have one
+    fingerprint.
+
+    Returns:
+        SHA-256 by the file's name for people.
+    """
+    return {
+        title: hashlib.sha256(np.ascontiguousarray(row).data).hexdigest()
+        for title, row in by_title(loaded).items()
+    }

@@ -5,9 +5,9 @@ import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import jax
 import keras
@@ -30,10 +30,9 @@ from mien.config import Config, EmbeddingConfig, FacesConfig, SpeechConfig, conf
 from mien.detectors import make_detector
 from mien.embed import Embedder
 from mien.emotions import EMOTIONS
-from mien.errors import BundleError, InvalidArgument, TrainingDataError
+from mien.errors import BundleError, InvalidArgument
 from mien.lab.answers import ANSWER_BATCH
-from mien.lab.branches import performances, speech_branch
-from mien.lab.corpora import Example, once_each, read_corpus
+from mien.lab.corpora import Example
 from mien.lab.dataset import (
     Arrays,
     Batches,
@@ -46,67 +45,13 @@ from mien.lab.dataset import (
 )
 from mien.lab.export import export_onnx
 from mien.lab.fit import Fitted, Recipe, fit
-from mien.lab.leaks import find_leaks, refuse_leaks
 from mien.lab.metrics import score
 from mien.lab.networks import embedder_of, expression_network
 from mien.lab.presets import PRESETS, Design
-from mien.lab.splits import (
-    PROTOCOLS,
-    Fold,
-    Split,
-    make_folds,
-    sample,
-    set_aside,
-    split_examples,
-)
-from mien.lab.study import INNER_SHARE
+from mien.lab.splits import Split
+from mien.lab.training_data import TrainingData, TrainingOptions
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrainingOptions:
-    """Everything that a training run can be told."""
-
-    work: Path
-    """Checkpoints and histories of the run, which ``resume`` goes on from."""
-    preset: str = "paper"
-    embedder: Path | None = None
-    """ONNX file; instead of the preset's own embedder."""
-    epochs: int | None = None
-    """Of each network, instead of the preset's."""
-    variants: Literal["all", "one"] | None = None
-    """Of the augmented variants, an epoch sees all or one; the recipe's own when ``None``."""
-    protocol: str | None = None
-    """Of :data:`mien.lab.splits.PROTOCOLS`: one of its folds is held out."""
-    fold: str | None = None
-    """Name of that fold; the first when ``None``."""
-    hold_out: tuple[str, ...] = ()
-    """Or speakers to test on, who are never trained on."""
-    limit: int | None = None
-    """Clips or stills taken from each corpus."""
-    seed: int = 0
-    resume: bool = False
-    tensorboard: Path | None = None
-    """Folder that TensorBoard reads losses from."""
-    cache: Path | None = None
-    """Folder of computed features; the user's cache folder when ``None``."""
-
-    def __post_init__(self) -> None:
-        if self.preset not in PRESETS:
-            raise InvalidArgument(
-                f"preset must be one of {', '.join(PRESETS)}, not {self.preset!r}"
-            )
-        if self.protocol is not None and self.protocol not in PROTOCOLS:
-            raise InvalidArgument(
-                f"protocol must be one of {', '.join(PROTOCOLS)}, not {self.protocol!r}"
-            )
-        if self.fold is not None and self.protocol is None:
-            raise InvalidArgument(f"fold {self.fold!r} needs a protocol that it is a fold of")
-        for name in ("epochs", "limit"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise InvalidArgument(f"{name} must be at least 1, not {value}")
 
 
 def train_bundle(data: Sequence[Path], out: Path, *, options: TrainingOptions) -> Bundle:
@@ -155,128 +100,39 @@ class _Run:
             options.cache or Path(platformdirs.user_cache_dir("mien")) / "features"
         )
         self.speech, self.faces = SpeechConfig(), FacesConfig()
-        examples = [example for path in data for example in self._read(path)]
-        self.sounding = once_each(example for example in examples if example.has_sound)
-        self.pictured = once_each(example for example in examples if example.has_picture)
-        self.stills = once_each(example for example in examples if example.is_still)
+        self.data = TrainingData(data, options)
         self._require_embedder()
         self.scores: dict[str, dict[str, float]] = {}
         self.fitted: dict[str, Fitted] = {}
 
-    @property
-    def seen(self) -> list[Example]:
-        """Clips and stills that the video branch can learn from."""
-        return [*self.pictured, *self.stills]
-
     def _require_embedder(self) -> None:
-        if self.options.embedder or not self.seen:
+        if self.options.embedder or not self.data.seen:
             return
         if self.preset.expression_recipe is None:
             raise InvalidArgument(
                 f"preset {self.options.preset!r} needs --embedder F.onnx; make one with 'mien "
                 "embedder convert google/vit-base-patch16-224-in21k --out F.onnx'"
             )
-        if not self.stills:
+        if not self.data.stills:
             raise InvalidArgument(
                 f"preset {self.options.preset!r} trains its embedder on stills, and there are "
-                "none; add --data of FER2013, or give --embedder F.onnx"
+                "none; add FER2013, or give --embedder F.onnx"
             )
-
-    def _read(self, path: Path) -> list[Example]:
-        corpus = read_corpus(path)
-        for exclusion in corpus.excluded:
-            logger.warning("left out: %s: %s", exclusion.clip, exclusion.reason)
-        limit = self.options.limit or len(corpus.examples)
-        return sample(corpus.examples, limit=limit, seed=self.options.seed)
-
-    def _split(self, examples: Sequence[Example], *, recipe: Recipe) -> Split:
-        """Split by the protocol, or by the speakers held out; stills by the corpus's own parts.
-
-        Where the recipe chooses no epoch, no clip is set aside to choose it by.
-        """
-        speakers = {example.speaker for example in examples}
-        test = [speaker for speaker in self.options.hold_out if speaker in speakers]
-        clips = [example for example in examples if not example.is_still]
-        if self.options.protocol in {None, "manifest"} or not clips:
-            split = split_examples(examples, test_speakers=test, seed=self.options.seed)
-        else:
-            split = self._split_by_protocol(clips, [e for e in examples if e.is_still])
-        if recipe.keep == "best":
-            return split
-        free = tuple(example for example in split.validation if example.part is None)
-        prescribed = tuple(example for example in split.validation if example.part)
-        return Split(train=split.train + free, validation=prescribed, test=split.test)
-
-    def _split_by_protocol(self, clips: Sequence[Example], stills: Sequence[Example]) -> Split:
-        protocol = PROTOCOLS[str(self.options.protocol)]
-        folds = {
-            fold.name: fold
-            for fold in make_folds(clips, protocol=protocol.name, seed=self.options.seed)
-        }
-        fold = folds.get(self.options.fold or next(iter(folds)))
-        if fold is None:
-            raise InvalidArgument(
-                f"fold must be one of {', '.join(folds)} of {protocol.name}, "
-                f"not {self.options.fold!r}"
-            )
-        train, validation = set_aside(
-            fold.train,
-            share=INNER_SHARE,
-            by_speaker=protocol.speakers_apart,
-            seed=self.options.seed,
-        )
-        if not stills:
-            return Split(train=train, validation=validation, test=fold.test)
-        others = split_examples(stills, seed=self.options.seed)
-        return Split(
-            train=train + others.train,
-            validation=validation + others.validation,
-            test=fold.test + others.test,
-        )
-
-    def _refuse_leaks(self, split: Split) -> None:
-        """Refuse to score on sound that was trained on, whatever its file is called."""
-        if not split.test:
-            return
-        protocol = self.options.protocol
-        heard = speech_branch(
-            performances([*split.train, *split.validation, *split.test]),
-            preset=self.preset,
-            config=self.speech,
-            cache=self.cache,
-            seed=self.options.seed,
-        )
-        fold = Fold(name="held out", train=split.train + split.validation, test=split.test)
-        leaks = find_leaks(
-            fold,
-            speakers_apart=protocol is None or PROTOCOLS[protocol].speakers_apart,
-            sounds=heard.prints if heard else {},
-            speech=heard.speech if heard else {},
-        )
-        refuse_leaks(leaks)
 
     def export(self, out: Path) -> Bundle:
         """Train all that there is data for, and write the bundle."""
-        strangers = set(self.options.hold_out) - {
-            example.speaker for example in (*self.sounding, *self.seen)
-        }
-        if strangers:
-            known = {e.speaker for e in (*self.sounding, *self.seen) if e.speaker}
-            raise TrainingDataError(
-                f"no clip of the speakers {', '.join(sorted(strangers))}; "
-                f"there are {', '.join(sorted(known)) or 'none named'}"
-            )
-        if self.sounding:
-            self._refuse_leaks(self._split(self.sounding, recipe=self.audio.recipe))
-        if self.seen:
-            self._split(self.seen, recipe=self.video.recipe)
+        if self.data.sounding:
+            split = self.data.split(self.data.sounding, recipe=self.audio.recipe)
+            self.data.refuse_leaks(split, config=self.speech, cache=self.cache)
+        if self.data.seen:
+            self.data.split(self.data.seen, recipe=self.video.recipe)
         out.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as scratch:
             folder = Path(scratch) / "bundle"
             folder.mkdir()
-            embedder = self._embedder(folder) if self.seen else None
+            embedder = self._embedder(folder) if self.data.seen else None
             tested = {
-                "audio": self._audio(folder) if self.sounding else None,
+                "audio": self._audio(folder) if self.data.sounding else None,
                 "video": self._video(folder, embedder) if embedder else None,
             }
             self._write(folder, out.name, embedder, tested)
@@ -300,7 +156,7 @@ class _Run:
             shutil.copyfile(self.options.embedder, path)
             return Embedder(path)
         recipe = self._recipe(self.preset.expression_recipe or Recipe())
-        split = self._split(self.stills, recipe=recipe)
+        split = self.data.split(self.data.stills, recipe=recipe)
         crops = {
             part: still_crops(getattr(split, part), config=self.faces)
             for part in ("train", "validation")
@@ -338,7 +194,7 @@ class _Run:
             self.scores["expression"] = _score(answers, test.targets)
 
     def _audio(self, folder: Path) -> Arrays | None:
-        split = self._split(self.sounding, recipe=self.audio.recipe)
+        split = self.data.split(self.data.sounding, recipe=self.audio.recipe)
         shared: dict[str, Any] = {
             "config": self.speech,
             "cache": self.cache,
@@ -355,7 +211,7 @@ class _Run:
         return speech_arrays(split.test, augmented=False, **shared).arrays
 
     def _video(self, folder: Path, embedder: Embedder) -> Arrays | None:
-        split = self._split(self.seen, recipe=self.video.recipe)
+        split = self.data.split(self.data.seen, recipe=self.video.recipe)
         train = self._embedded(split.train, embedder)
         validation = self._embedded(split.validation, embedder) if split.validation else None
         self._fit_branch("video", self.video, train, validation, folder)
@@ -484,7 +340,9 @@ class _Run:
         }
 
     def _training(self) -> dict[str, Any]:
-        performances = {(example.corpus, example.key) for example in (*self.sounding, *self.seen)}
+        performances = {
+            (example.corpus, example.key) for example in (*self.data.sounding, *self.data.seen)
+        }
         corpora = dict(sorted(Counter(corpus for corpus, _ in performances).items()))
         return {
             "preset": self.options.preset,
