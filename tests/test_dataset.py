@@ -25,7 +25,7 @@ from mien.detectors import Box
 from mien.embed import Embedder
 from mien.errors import TrainingDataError
 from mien.lab import dataset
-from mien.lab.corpora import Example
+from mien.lab.corpora import Example, Exclusion
 from mien.lab.dataset import (
     Arrays,
     Batches,
@@ -184,26 +184,31 @@ def test_half_an_entry_of_a_killed_run_is_never_read(cache: FeatureCache) -> Non
 
 def test_plain_speech(cache: FeatureCache, tmp_path: Path) -> None:
     clips = [tone(tmp_path / f"{hertz}.wav", hertz=hertz) for hertz in (200, 900)]
-    arrays = speech_arrays(clips, config=SPEECH, cache=cache, augmented=False)
-    assert arrays.inputs.shape == (2, 20 * 7)
-    assert arrays.targets.tolist() == [[0, 0, 0, 1, 0, 0, 0, 0]] * 2
+    loaded = speech_arrays(clips, config=SPEECH, cache=cache, augmented=False)
+    assert loaded.examples == tuple(clips)
+    assert loaded.excluded == ()
+    assert loaded.arrays.inputs.shape == (2, 20 * 7)
+    assert loaded.arrays.targets.tolist() == [[0, 0, 0, 1, 0, 0, 0, 0]] * 2
     # A higher tone crosses zero more often.
-    rates = arrays.inputs[:, 2:10].mean(axis=1)
+    rates = loaded.arrays.inputs[:, 2:10].mean(axis=1)
     np.testing.assert_allclose(rates, [2 * 200 / 8_000, 2 * 900 / 8_000], rtol=0.1)
 
 
 def test_augmented_speech(cache: FeatureCache, tmp_path: Path) -> None:
     clips = [tone(tmp_path / f"{hertz}.wav", hertz=hertz) for hertz in (200, 900)]
-    options: Any = {"config": SPEECH, "cache": cache}
-    plain = speech_arrays(clips, augmented=False, **options)
-    four = speech_arrays(clips, augmented=True, **options)
+
+    def heard(*, augmented: bool = True, cache: FeatureCache = cache, seed: int = 0) -> Arrays:
+        options: Any = {"config": SPEECH, "augmented": augmented, "seed": seed}
+        return speech_arrays(clips, cache=cache, **options).arrays
+
+    plain, four = heard(augmented=False), heard()
     assert four.inputs.shape == (8, 20 * 7)
     assert four.targets.shape == (8, 8)
     np.testing.assert_array_equal(four.inputs[::4], plain.inputs)
     assert len(np.unique(four.inputs, axis=0)) == 8
-    again = speech_arrays(clips, augmented=True, config=SPEECH, cache=FeatureCache(tmp_path / "2"))
+    again = heard(cache=FeatureCache(tmp_path / "2"))
     np.testing.assert_array_equal(again.inputs, four.inputs)
-    other = speech_arrays(clips, augmented=True, seed=1, **options)
+    other = heard(seed=1)
     np.testing.assert_array_equal(other.inputs[::4], plain.inputs)
     assert not np.array_equal(other.inputs[1::4], four.inputs[1::4])
 
@@ -221,7 +226,7 @@ def test_speech_is_computed_once_for_each_content_and_config(
     options: Any = {"cache": cache, "augmented": False}
     first = speech_arrays([tone(tmp_path / "a.wav")], config=SPEECH, **options)
     same = speech_arrays([tone(tmp_path / "b.wav")], config=SPEECH, **options)
-    np.testing.assert_array_equal(first.inputs, same.inputs)
+    np.testing.assert_array_equal(first.arrays.inputs, same.arrays.inputs)
     assert len(heard) == 1
     speech_arrays([tone(tmp_path / "a.wav", hertz=400)], config=SPEECH, **options)
     other = SpeechConfig(sample_rate=8_000, frames=20)
@@ -229,28 +234,50 @@ def test_speech_is_computed_once_for_each_content_and_config(
     assert heard[1:] == [SPEECH, other]
 
 
-@pytest.mark.parametrize("content", [b"", b"no sound at all"])
-def test_a_file_that_is_no_recording_is_named(
-    content: bytes, cache: FeatureCache, tmp_path: Path
-) -> None:
-    clip = tone(tmp_path / "broken.wav")
-    clip.path.write_bytes(content)
-    with pytest.raises(TrainingDataError, match=r"broken\.wav: (?!<bytes>)"):
-        speech_arrays([clip], config=SPEECH, cache=cache, augmented=False)
-
-
-def test_a_silent_clip_is_named(cache: FeatureCache, tmp_path: Path) -> None:
-    clip = tone(tmp_path / "silent.wav", loudness=0)
-    with pytest.raises(TrainingDataError, match=r"silent\.wav: .*silent"):
-        speech_arrays([clip], config=SPEECH, cache=cache, augmented=False)
-
-
-def test_a_clip_without_sound_is_named(cache: FeatureCache, tmp_path: Path) -> None:
-    path = tmp_path / "silent.mp4"
+def bad_clips(folder: Path) -> dict[str, Example]:
+    """Make clips that cannot be heard, by what is wrong with them."""
+    clips = {name: tone(folder / f"{name}.wav") for name in ("empty", "no_media")}
+    clips["empty"].path.write_bytes(b"")
+    clips["no_media"].path.write_bytes(b"no sound at all")
+    clips["silent"] = tone(folder / "silent.wav", loudness=0)
+    path = folder / "picture.mp4"
     write_clip(path)
-    clip = Example(key="a", emotion="sad", corpus="made", path=path, has_sound=True)
-    with pytest.raises(TrainingDataError, match=r"silent\.mp4: .*; leave the clip out"):
-        speech_arrays([clip], config=SPEECH, cache=cache, augmented=False)
+    clips["picture"] = Example(
+        key="a", emotion="sad", corpus="made", path=path, has_sound=True, has_picture=True
+    )
+    return clips
+
+
+@pytest.mark.parametrize("augmented", [False, True])
+def test_clips_that_cannot_be_heard_are_left_out_by_name(
+    augmented: bool, cache: FeatureCache, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    bad = bad_clips(tmp_path)
+    good = [tone(tmp_path / f"{hertz}.wav", hertz=hertz) for hertz in (200, 900)]
+    options: Any = {"config": SPEECH, "cache": cache, "augmented": augmented}
+    clips = [bad["empty"], good[0], bad["no_media"], bad["silent"], good[1], bad["picture"]]
+    loaded = speech_arrays(clips, **options)
+    assert loaded.examples == tuple(good)
+    alone = speech_arrays(good, **options).arrays
+    np.testing.assert_array_equal(loaded.arrays.inputs, alone.inputs)
+    np.testing.assert_array_equal(loaded.arrays.targets, alone.targets)
+    names = [exclusion.clip for exclusion in loaded.excluded]
+    assert names == ["empty.wav", "no_media.wav", "silent.wav", "picture.mp4"]
+    reasons = {exclusion.clip: exclusion.reason for exclusion in loaded.excluded}
+    # The name is told once, and not that it was read from memory.
+    assert not any("<bytes>" in reason or name in reason for name, reason in reasons.items())
+    assert "silent" in reasons["silent.wav"]
+    assert "audio stream" in reasons["picture.mp4"]
+    for name, reason in reasons.items():
+        assert f"left out: {name}: {reason}" in caplog.text
+
+
+def test_no_clip_can_be_heard(cache: FeatureCache, tmp_path: Path) -> None:
+    clips = [tone(tmp_path / f"{name}.wav", loudness=0) for name in ("a", "b")]
+    with pytest.raises(TrainingDataError, match=r"none of 2 clips .*a\.wav: .*silent"):
+        speech_arrays(clips, config=SPEECH, cache=cache, augmented=False)
+    with pytest.raises(TrainingDataError, match=r"none of 0 clips can be read$"):
+        speech_arrays([], config=SPEECH, cache=cache, augmented=False)
 
 
 def stills(path: Path, pictures: list[np.ndarray]) -> list[Example]:
@@ -346,6 +373,40 @@ def test_an_epoch_has_each_example_once(examples: int, size: int, seed: int) -> 
         batches.on_epoch_end()
 
 
+@given(st.integers(1, 30), st.integers(1, 12), st.integers(1, 5), st.integers(0, 3))
+def test_an_epoch_sees_one_variant_of_each_clip(
+    clips: int, size: int, variants: int, seed: int
+) -> None:
+    batches = Batches(numbered(clips * variants), batch_size=size, seed=seed, variants=variants)
+    for _ in range(2):
+        rows = [row for batch in epoch_of(batches) for row in batch]
+        assert sorted(row // variants for row in rows) == list(range(clips))
+        assert len(batches) == -(-clips // size)
+        batches.on_epoch_end()
+
+
+def test_variants_are_drawn_alike_and_anew_each_epoch() -> None:
+    batches = Batches(numbered(400), batch_size=16, seed=1, variants=4)
+    drawn = []
+    for epoch in range(40):
+        batches.epoch = epoch
+        rows = np.sort(np.concatenate(epoch_of(batches)))
+        drawn.append(rows % 4)
+    shares = np.mean(np.array(drawn)[..., None] == np.arange(4), axis=(0, 1))
+    np.testing.assert_allclose(shares, 0.25, atol=0.03)
+    # What a clip was heard as in one epoch says nothing of the next.
+    same = np.mean(np.array(drawn[:-1]) == np.array(drawn[1:]))
+    assert same == pytest.approx(0.25, abs=0.04)
+
+
+def test_the_order_without_variants_is_numpys_permutation() -> None:
+    batches = Batches(numbered(20), batch_size=6, seed=1)
+    for epoch in range(2):
+        batches.epoch = epoch
+        expected = np.random.default_rng([1, epoch]).permutation(20).tolist()
+        assert list(itertools.chain(*epoch_of(batches))) == expected
+
+
 def test_the_order_depends_on_the_seed_and_the_epoch_alone() -> None:
     first, second = (Batches(numbered(20), batch_size=6, seed=1) for _ in range(2))
     one = epoch_of(first)
@@ -434,31 +495,29 @@ def test_embedded_clips(
     clips = [
         flat(tmp_path / "red.mp4", (200, 30, 30)),
         flat(tmp_path / "black.mp4", (0, 0, 0)),
+        tone(tmp_path / "sound.wav"),
         flat(tmp_path / "grey.mp4", (120, 120, 120)),
     ]
     options: Any = {"config": FACES, "embedder": embedder, "cache": cache}
     for _ in range(2):
-        arrays = clip_embeddings(clips, detector=Everywhere(), **options)
+        loaded = clip_embeddings(clips, detector=Everywhere(), **options)
+        assert loaded.examples == (clips[0], clips[3])
+        arrays = loaded.arrays
         assert arrays.inputs.shape == (2, 4, 3)
         assert arrays.targets.tolist() == [[0, 1, 0, 0, 0, 0, 0, 0]] * 2
         expected = [[200, 30, 30], [120, 120, 120]]
         np.testing.assert_allclose(arrays.inputs.mean(axis=1), expected, atol=6)
+        black, sound = loaded.excluded
+        assert black == Exclusion(clip="black.mp4", reason="a face in too few frames")
+        assert sound.clip == "sound.wav"
+        assert "video stream" in sound.reason
+    # That a clip shows no face is remembered too.
     assert len(list(cache.folder.rglob("*.npy"))) == 3
-    assert "left out: 1 clips with too few faces" in caplog.text
+    assert "left out: black.mp4: a face in too few frames" in caplog.text
 
 
 def test_no_clip_shows_a_face(cache: FeatureCache, embedder: Embedder, tmp_path: Path) -> None:
     clips = [flat(tmp_path / "black.mp4", (0, 0, 0))]
     options: Any = {"config": FACES, "embedder": embedder, "cache": cache}
-    arrays = clip_embeddings(clips, detector=Everywhere(), **options)
-    assert arrays.inputs.shape == (0, 4, 3)
-    assert arrays.targets.shape == (0, 8)
-
-
-def test_a_clip_without_a_picture_is_named(
-    cache: FeatureCache, embedder: Embedder, tmp_path: Path
-) -> None:
-    clip = tone(tmp_path / "sound.wav")
-    options: Any = {"config": FACES, "embedder": embedder, "cache": cache}
-    with pytest.raises(TrainingDataError, match=r"sound\.wav: .*no video stream"):
-        clip_embeddings([clip], detector=Everywhere(), **options)
+    with pytest.raises(TrainingDataError, match=r"none of 1 clips .*black\.mp4: a face in too few"):
+        clip_embeddings(clips, detector=Everywhere(), **options)

@@ -1,6 +1,7 @@
-"""A training that was stopped ends as one that was not; the best epoch is the one that is kept."""
+"""A training that was stopped ends as one that was not; the epoch kept is the one asked for."""
 
 import json
+import logging
 import os
 import signal
 import subprocess
@@ -22,7 +23,7 @@ import numpy as np
 import pytest
 from keras import layers
 
-from mien.errors import TrainingDataError
+from mien.errors import InvalidArgument, TrainingDataError
 from mien.lab import fit as fit_module
 from mien.lab.dataset import Arrays, Batches
 from mien.lab.fit import Fitted, Recipe, fit
@@ -38,7 +39,10 @@ RECIPE = Recipe(
     schedule="cosine",
     label_smoothing=0.1,
     weight_decay=1e-3,
+    keep="best",
 )
+UNSTEADY = Recipe(epochs=6, batch_size=16, learning_rate=0.5)
+"""Far too long a step: the loss goes up and down."""
 
 
 def arrays(examples: int = 64, *, seed: int = 1) -> Arrays:
@@ -82,6 +86,9 @@ def interrupt() -> None:
     raise KeyboardInterrupt
 
 
+VALIDATION = arrays(32, seed=2)
+
+
 def run(
     folder: Path,
     *,
@@ -90,14 +97,17 @@ def run(
     recipe: Recipe = RECIPE,
     seed: int = 5,
     data: Arrays | None = None,
+    validation: Arrays | None = VALIDATION,
+    tensorboard: Path | None = None,
 ) -> Fitted:
     return fit(
         network(),
         batches or Batches(data or arrays(), batch_size=16, seed=seed),
-        validation=arrays(32, seed=2),
+        validation=validation,
         recipe=recipe,
         folder=folder,
         resume=resume,
+        tensorboard=tensorboard,
     )
 
 
@@ -204,15 +214,58 @@ def test_without_resume_a_run_starts_anew(unbroken: Fitted, tmp_path: Path) -> N
     assert_same(run(tmp_path), unbroken)
 
 
+def validation_loss(fitted: Fitted) -> float:
+    fitted.network.compile(loss="categorical_crossentropy")
+    loss = fitted.network.evaluate(VALIDATION.inputs, VALIDATION.targets, verbose=0)
+    return float(loss)
+
+
 def test_the_best_epoch_is_the_one_with_the_lowest_validation_loss(tmp_path: Path) -> None:
-    # Far too long a step: the loss goes up and down.
-    fitted = run(tmp_path, recipe=Recipe(epochs=6, batch_size=16, learning_rate=0.5))
+    fitted = run(tmp_path, recipe=replace(UNSTEADY, keep="best"))
     losses = [row["val_loss"] for row in fitted.history]
     assert fitted.epoch == int(np.argmin(losses)) + 1 < 6
-    validation = arrays(32, seed=2)
-    fitted.network.compile(loss="categorical_crossentropy")
-    loss = fitted.network.evaluate(validation.inputs, validation.targets, verbose=0)
-    assert loss == pytest.approx(min(losses), rel=1e-5)
+    assert validation_loss(fitted) == pytest.approx(min(losses), rel=1e-5)
+
+
+def test_the_last_epoch_is_kept_although_an_earlier_one_was_better(tmp_path: Path) -> None:
+    fitted = run(tmp_path, recipe=UNSTEADY)
+    losses = [row["val_loss"] for row in fitted.history]
+    assert fitted.epoch == 6
+    assert min(losses) < losses[-1]
+    assert validation_loss(fitted) == pytest.approx(losses[-1], rel=1e-5)
+    assert not (tmp_path / "best.keras").exists()
+
+
+def test_the_last_epoch_needs_no_validation_and_nothing_is_learned_from_one(
+    tmp_path: Path,
+) -> None:
+    recipe = replace(RECIPE, keep="last", epochs=2)
+    alone = run(tmp_path / "alone", recipe=recipe, validation=None)
+    watched = run(tmp_path / "watched", recipe=recipe)
+    assert [set(row) for row in alone.history] == [{"loss"}] * 2
+    assert [row["loss"] for row in watched.history] == [row["loss"] for row in alone.history]
+    for mine, yours in zip(alone.network.get_weights(), watched.network.get_weights(), strict=True):
+        np.testing.assert_array_equal(mine, yours)
+
+
+def test_the_best_epoch_cannot_be_chosen_without_validation(tmp_path: Path) -> None:
+    with pytest.raises(InvalidArgument, match=r"validation must be given .* keeps the best"):
+        run(tmp_path / "folder", validation=None)
+    assert not (tmp_path / "folder").exists()
+
+
+def rates(fitted: Fitted) -> list[float]:
+    rate = fitted.network.optimizer._learning_rate
+    return [float(rate(step) if callable(rate) else rate) for step in (0, 8, 16)]
+
+
+def test_a_rate_stays_or_falls_to_nothing_by_the_last_step(
+    unbroken: Fitted, tmp_path: Path
+) -> None:
+    # Four batches of 16 an epoch, four epochs.
+    assert rates(unbroken) == pytest.approx([0.02, 0.01, 0.0], abs=1e-6)
+    constant = replace(RECIPE, schedule="constant", epochs=1)
+    assert rates(run(tmp_path, recipe=constant)) == pytest.approx([0.02] * 3)
 
 
 def test_another_recipe_is_refused(tmp_path: Path) -> None:
@@ -261,10 +314,28 @@ def test_a_loss_that_is_not_finite_ends_the_run(tmp_path: Path) -> None:
 def test_empty_parts_are_told(tmp_path: Path) -> None:
     with pytest.raises(TrainingDataError, match="the train part has no examples"):
         run(tmp_path, data=arrays(0))
+    with pytest.raises(TrainingDataError, match="the validation part has no examples"):
+        run(tmp_path, validation=arrays(0))
 
 
-def test_a_log_gets_a_line_an_epoch(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    run(tmp_path, recipe=replace(RECIPE, epochs=2))
-    lines = capfd.readouterr().out.splitlines()
-    assert [line for line in lines if line.startswith("Epoch")] == ["Epoch 1/2", "Epoch 2/2"]
-    assert len(lines) == 4
+def told(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.getMessage() for record in caplog.records if record.name == fit_module.__name__]
+
+
+def test_a_log_is_told_slow_epochs_and_gets_no_bar(
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    caplog.set_level(logging.INFO)
+    recipe = replace(RECIPE, epochs=2)
+    run(tmp_path / "fast", recipe=recipe)
+    assert told(caplog) == []
+    monkeypatch.setattr(fit_module, "SECONDS_A_LINE", 0.0)
+    history = run(tmp_path / "slow", recipe=recipe).history
+    assert [line.partition(": ")[2] for line in told(caplog)] == [
+        f"epoch {epoch} of 2, loss {row['loss']:.3f}, val_loss {row['val_loss']:.3f}"
+        for epoch, row in enumerate(history, start=1)
+    ]
+    assert capfd.readouterr().out == ""

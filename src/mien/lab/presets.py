@@ -58,27 +58,45 @@ class Preset:
     """How the preset trains its own embedder; ``None`` when one must be given."""
 
 
-def _paper_audio(_: SpeechConfig) -> Design:
+def _heard_standardisation(
+    training: np.ndarray, config: SpeechConfig
+) -> tuple[np.ndarray, np.ndarray]:
+    """Measure each kind of feature (ZCR, RMS, each coefficient) over the frames that are heard.
+
+    Number by number instead, those of late frames would be divided by almost nothing, as few
+    clips are so long: a long clip then has a hundred times the variance of the others, and a
+    batch normalisation after it running averages that fit no clip.
+
+    Returns:
+        Mean and deviation, each of shape ``(columns,)``.
+    """
+    frames = config.frames
+    rows = np.dstack(
+        [
+            training[:, :frames],
+            training[:, frames : 2 * frames],
+            training[:, 2 * frames :].reshape(-1, frames, config.mfcc),
+        ]
+    )
+    heard = rows[rows.any(axis=-1)]
+    return standardisation(heard if len(heard) else rows[:, 0])
+
+
+def _paper_audio(config: SpeechConfig) -> Design:
+    def laid_out(kinds: np.ndarray) -> np.ndarray:
+        rate, loudness, cepstra = kinds[:1], kinds[1:2], kinds[2:]
+        return np.concatenate([np.tile(kind, config.frames) for kind in (rate, loudness, cepstra)])
+
     def trunk(features: keras.KerasTensor, training: np.ndarray) -> Trunk:
-        mean, deviation = standardisation(training)
+        mean, deviation = map(laid_out, _heard_standardisation(training, config))
         return paper_audio_trunk(features, mean=mean, deviation=deviation)
 
     return Design(name="paper_audio", trunk=trunk, head=paper_audio_head, recipe=Recipe())
 
 
 def _light_audio(config: SpeechConfig) -> Design:
-    frames = config.frames
-
     def trunk(features: keras.KerasTensor, training: np.ndarray) -> Trunk:
-        rows = np.dstack(
-            [
-                training[:, :frames],
-                training[:, frames : 2 * frames],
-                training[:, 2 * frames :].reshape(-1, frames, config.mfcc),
-            ]
-        )
-        heard = rows[rows.any(axis=-1)]
-        mean, deviation = standardisation(heard if len(heard) else rows[:, 0])
+        mean, deviation = _heard_standardisation(training, config)
         return light_audio_trunk(features, config, mean=mean, deviation=deviation)
 
     recipe = Recipe(
