@@ -78,3 +78,8 @@ def test_the_paper_s_recipe_is_the_paper_s() -> None:
     assert recipe == PRESETS["paper"].video.recipe
     assert (recipe.epochs, recipe.batch_size, recipe.learning_rate) == (100, 32, 1e-4)
     assert (recipe.schedule, recipe.keep, recipe.variants) == ("constant", "last", "all")
+
+
+def test_the_light_voice_is_annealed_to_its_last_epoch() -> None:
+    recipe = PRESETS["mien"].audio(SPEECH).recipe
+    assert (recipe.schedule, recipe.keep, recipe.variants) == ("cosine", "last", "one")

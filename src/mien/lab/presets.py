@@ -106,7 +106,6 @@ def _light_audio(config: SpeechConfig) -> Design:
         label_smoothing=0.1,
         weight_decay=1e-3,
         variants="one",
-        keep="best",
     )
     return Design(name="light_audio", trunk=trunk, head=light_audio_head, recipe=recipe)
 
