@@ -3,13 +3,14 @@
 import shlex
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
 from mien.commands.shared import (
+    MEASURES,
     Cache,
     Corpora,
     Epochs,
@@ -19,6 +20,7 @@ from mien.commands.shared import (
     Variants,
     interruptible,
     require_lab,
+    score_cells,
     tell_progress,
 )
 
@@ -107,23 +109,21 @@ def _listed(text: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
-def _table(name: str, entry: dict) -> Table:  # type: ignore[type-arg] # JSON
+def _table(name: str, entry: dict[str, Any]) -> Table:
     """Show held-out scores, and beside them what the paper's way of counting makes of them."""
-    table = Table(box=None, pad_edge=False, title_justify="left", title=f"{name}: held-out clips")
+    table = Table(
+        box=None,
+        pad_edge=False,
+        title_justify="left",
+        caption_justify="left",
+        title=f"{name}: clips held out",
+        caption="all clips: accuracy with the training clips counted, as the paper does",
+    )
     table.add_column("")
-    for column in ("accuracy", "UAR", "macro F1"):
-        table.add_column(column, justify="right")
-    table.add_column("all clips, as the paper counts", justify="right", style="dim")
+    for title in MEASURES.values():
+        table.add_column(title, no_wrap=True)
+    table.add_column("all clips", no_wrap=True, justify="right", style="dim")
     for system, found in entry["systems"].items():
-        held = found["held_out"]
-        table.add_row(
-            system,
-            *(_interval(held[measure]) for measure in ("accuracy", "uar", "f1_macro")),
-            f"{found['all_clips']['accuracy']['value']:.1%}",
-        )
+        counted = f"{100 * found['all_clips']['accuracy']['value']:.1f}"
+        table.add_row(system, *score_cells(found["held_out"])[1:], counted)
     return table
-
-
-def _interval(score: dict) -> str:  # type: ignore[type-arg] # JSON
-    low, high = score["ci95"]
-    return f"{score['value']:.1%} ({100 * low:.1f}-{100 * high:.1f})"

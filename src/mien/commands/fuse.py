@@ -10,15 +10,13 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from mien.commands.shared import MEASURES, score_cells
 from mien.emotions import EMOTIONS
 from mien.errors import InvalidArgument
 
 if TYPE_CHECKING:
     from mien.joining import JoinedTables
     from mien.tables import Numbers
-
-MEASURES = {"accuracy": "accuracy", "uar": "UAR", "f1_macro": "macro-F1"}
-"""Name in JSON → name for people."""
 
 
 def fuse(
@@ -125,9 +123,9 @@ def _print_scores(
         shown.add_column(title, no_wrap=True)
     if len(tables) > 1:
         for name, branch in zip(_titles(tables), joined.branches, strict=True):
-            shown.add_row(Text(name), *_cells(_scores(joined, branch)))
+            shown.add_row(Text(name), *score_cells(_scores(joined, branch)))
     name = _titles(tables)[0] if len(tables) == 1 else f"fused, {method}"
-    shown.add_row(Text(name), *_cells(found), style="bold")
+    shown.add_row(Text(name), *score_cells(found), style="bold")
     console = Console(highlight=False)
     console.print(shown)
     console.print(
@@ -143,24 +141,6 @@ def _titles(tables: Sequence[Path]) -> list[str]:
     """
     names = [path.name for path in tables]
     return names if len(set(names)) == len(names) else [str(path) for path in tables]
-
-
-def _cells(found: dict[str, Any]) -> list[str]:
-    """Show scores in percent.
-
-    >>> _cells({"clips": 9, **dict.fromkeys(MEASURES, {"value": 0.5, "ci95": [0.25, 0.75]})})
-    ['9', '50.0 [25.0, 75.0]', '50.0 [25.0, 75.0]', '50.0 [25.0, 75.0]']
-    """
-    if not found["clips"]:
-        return ["0", *"···"]
-    return [
-        str(found["clips"]),
-        *(
-            f"{100 * found[name]['value']:.1f} "
-            f"[{100 * found[name]['ci95'][0]:.1f}, {100 * found[name]['ci95'][1]:.1f}]"
-            for name in MEASURES
-        ),
-    ]
 
 
 def _say(message: str) -> None:

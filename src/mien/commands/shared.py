@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -14,6 +14,9 @@ from mien.errors import InvalidArgument, MissingDependency
 
 INTERRUPTED = 130
 """128 and the number of the signal that Ctrl-C sends, as shells count."""
+
+MEASURES = {"accuracy": "accuracy", "uar": "UAR", "f1_macro": "macro-F1"}
+"""Scores that commands print: name in JSON → name for people."""
 
 Corpora = Annotated[
     list[Path],
@@ -76,3 +79,21 @@ def interruptible() -> Iterator[None]:
     except KeyboardInterrupt:
         typer.echo("mien: stopped; the same command with --resume goes on from there", err=True)
         raise typer.Exit(INTERRUPTED) from None
+
+
+def score_cells(found: dict[str, Any]) -> list[str]:
+    """Show scores in percent.
+
+    >>> score_cells({"clips": 9, **dict.fromkeys(MEASURES, {"value": 0.5, "ci95": [0.25, 0.75]})})
+    ['9', '50.0 [25.0, 75.0]', '50.0 [25.0, 75.0]', '50.0 [25.0, 75.0]']
+    """
+    if not found["clips"]:
+        return ["0", *"···"]
+    return [
+        str(found["clips"]),
+        *(
+            f"{100 * found[name]['value']:.1f} "
+            f"[{100 * found[name]['ci95'][0]:.1f}, {100 * found[name]['ci95'][1]:.1f}]"
+            for name in MEASURES
+        ),
+    ]
