@@ -111,6 +111,8 @@ def evaluate(data: Sequence[Path], out: Path, *, options: EvaluationOptions) -> 
     """
     _require_own(out)
     started = time.monotonic()
+    # Told now: by the end of a long run the clone may be at another commit.
+    made = circumstances()
     logger.info("training on %s", ", ".join(map(str, jax.devices())))
     study, excluded = _study(data, out, options)
     parts = [
@@ -120,7 +122,7 @@ def evaluate(data: Sequence[Path], out: Path, *, options: EvaluationOptions) -> 
         for part in study.parts(protocol, seed=seed)
     ]
     outcomes = [study.run(part) for part in parts]
-    scores = _scores(study, outcomes, excluded, options)
+    scores = {**made, **_scores(study, outcomes, excluded, options)}
     scores["seconds"] = round(time.monotonic() - started, 1)
     _write(out, study, outcomes, scores)
     return scores
@@ -207,7 +209,6 @@ def _scores(
         "schema": SCHEMA,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "command": options.command,
-        **circumstances(),
         "settings": {
             "preset": options.preset,
             "seeds": list(range(options.seeds)),
