@@ -2,7 +2,9 @@
 
 import itertools
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import mien.lab  # noqa: F401
 
@@ -20,6 +22,7 @@ from mien.emotions import EMOTIONS
 from mien.errors import InvalidArgument
 from mien.lab.export import export_onnx
 from mien.lab.networks import (
+    Standardise,
     embedder_of,
     expression_network,
     light_audio_head,
@@ -73,9 +76,15 @@ def light_video_network(config: FacesConfig, *, width: int) -> keras.Model:
     return keras.Model(embeddings, light_video_head(light_video_trunk(embeddings)))
 
 
-def table_network(*shape: int) -> keras.Model:
+def table_network(
+    shape: tuple[int, ...], *, mean: np.ndarray, deviation: np.ndarray
+) -> keras.Model:
     features = keras.Input(shape)
-    return keras.Model(features, table_head(table_trunk(features, **ones_and_zeros(shape[-1]))))
+    return keras.Model(features, table_head(table_trunk(features, mean=mean, deviation=deviation)))
+
+
+def table(*shape: int) -> keras.Model:
+    return table_network(shape, **ones_and_zeros(shape[-1]))
 
 
 def paper_audio(config: SpeechConfig = SPEECH) -> keras.Model:
@@ -91,8 +100,8 @@ NETWORKS: dict[str, tuple[Callable[[], keras.Model], tuple[int, ...]]] = {
     "light audio": (light_audio, (32 * 6,)),
     "paper video": (lambda: paper_video_network(FACES, width=12), (10, 12)),
     "light video": (lambda: light_video_network(FACES, width=12), (10, 12)),
-    "table of clips": (lambda: table_network(7), (7,)),
-    "table of frames": (lambda: table_network(9, 7), (9, 7)),
+    "table of clips": (lambda: table(7), (7,)),
+    "table of frames": (lambda: table(9, 7), (9, 7)),
     "expression": (lambda: expression_network(crop_size=16, width=24), (16, 16, 3)),
 }
 
@@ -173,8 +182,8 @@ def test_the_papers_audio_network_has_the_papers_size() -> None:
     sizes = [(5, 1, 512), (5, 512, 512), (5, 512, 256), (3, 256, 256), (3, 256, 128)]
     convolutions = sum(kernel * taken * given + 5 * given for kernel, taken, given in sizes)
     dense = (23_936 + 1 + 4) * 512 + (512 + 1) * 8
-    # Keras holds the mean and the variance of its inputs as constants, not as weights.
-    assert network.count_params() == convolutions + dense
+    standard = 2 * 5984
+    assert network.count_params() == standard + convolutions + dense
 
 
 def test_the_papers_video_network_has_the_papers_size() -> None:
@@ -210,13 +219,22 @@ def test_audio_networks_follow_the_config(
     assert answers(network, made(2, frames * 5)).shape == (2, 8)
 
 
-@pytest.mark.parametrize("build", [paper_audio_network, light_audio_network])
+STANDARDISED: dict[str, tuple[Callable[..., keras.Model], int]] = {
+    "paper audio": (partial(paper_audio_network, SPEECH), SPEECH.frames * SPEECH.columns),
+    "light audio": (partial(light_audio_network, SPEECH), SPEECH.columns),
+    "table of clips": (partial(table_network, (7,)), 7),
+    "table of frames": (partial(table_network, (9, 7)), 7),
+}
+"""Networks that standardise their input, and by how many columns."""
+
+
+@pytest.mark.parametrize("name", STANDARDISED)
 @pytest.mark.parametrize("wrong", ["mean", "deviation"])
-def test_a_mean_of_another_shape_is_refused(wrong: str, build: Callable[..., keras.Model]) -> None:
-    columns = SPEECH.columns if build is light_audio_network else SPEECH.frames * SPEECH.columns
+def test_a_mean_of_another_shape_is_refused(wrong: str, name: str) -> None:
+    build, columns = STANDARDISED[name]
     values = {**ones_and_zeros(columns), wrong: np.ones(3, np.float32)}
     with pytest.raises(InvalidArgument, match=rf"{wrong} must have shape \({columns},\), not \(3,"):
-        build(SPEECH, **values)
+        build(**values)
 
 
 @given(
@@ -238,18 +256,64 @@ def test_standardised_columns_have_mean_zero_and_deviation_one(rows: list[list[f
     assert (np.abs(standard.std(axis=0) - varies) < scale + 1e-4).all()
 
 
-def test_networks_standardise_their_input() -> None:
+def give_weights(network: keras.Model, other: keras.Model) -> None:
+    """Make two networks alike in all but what they standardise by."""
+    for mine, theirs in zip(other.layers, network.layers, strict=True):
+        if not isinstance(mine, Standardise):
+            mine.set_weights(theirs.get_weights())
+
+
+@pytest.mark.parametrize("name", STANDARDISED)
+def test_networks_standardise_their_input(name: str) -> None:
     keras.utils.set_random_seed(0)
-    columns = SPEECH.frames * SPEECH.columns
-    inputs = made(3, columns)
-    plain = paper_audio_network(SPEECH, **ones_and_zeros(columns))
-    moved = paper_audio_network(
-        SPEECH,
-        mean=np.full(columns, 7, np.float32),
-        deviation=np.full(columns, 3, np.float32),
-    )
-    moved.set_weights(plain.get_weights())
+    build, columns = STANDARDISED[name]
+    plain = build(**ones_and_zeros(columns))
+    mean, deviation = np.full(columns, 7, np.float32), np.full(columns, 3, np.float32)
+    moved = build(mean=mean, deviation=deviation)
+    give_weights(plain, moved)
+    inputs = made(3, *plain.input_shape[1:])
     np.testing.assert_allclose(answers(moved, inputs * 3 + 7), answers(plain, inputs), atol=1e-5)
+    assert np.abs(answers(moved, inputs) - answers(plain, inputs)).max() > 1e-3
+
+
+MEAN, DEVIATION = np.array([1, -2, 3], np.float32), np.array([0.5, 2, 4], np.float32)
+
+
+@pytest.mark.parametrize("shape", [(4, 3), (4, 5, 3)])
+def test_a_standardised_column_is_subtracted_from_and_divided(shape: tuple[int, ...]) -> None:
+    inputs = made(*shape)
+    standard = np.asarray(Standardise(MEAN, DEVIATION)(inputs))
+    np.testing.assert_allclose(standard, (inputs - MEAN) / DEVIATION, rtol=1e-6)
+
+
+def test_what_is_standardised_by_is_kept_by_saving_and_not_learned(tmp_path: Path) -> None:
+    inputs = keras.Input((3,))
+    standard = Standardise(MEAN, DEVIATION)(inputs)
+    network = keras.Model(inputs, keras.layers.Dense(8, activation="softmax")(standard))
+    network.compile(keras.optimizers.Adam(0.1, weight_decay=0.5), "categorical_crossentropy")
+    network.train_on_batch(made(4, 3), np.eye(8, dtype=np.float32)[:4])
+    network.save(tmp_path / "network.keras")
+    loaded = keras.saving.load_model(tmp_path / "network.keras")
+    (layer,) = [layer for layer in loaded.layers if isinstance(layer, Standardise)]
+    assert layer.trainable_variables == []
+    for kept, wanted in zip(layer.get_weights(), (MEAN, DEVIATION), strict=True):
+        np.testing.assert_array_equal(kept, wanted)
+
+
+def test_nothing_to_standardise_by_leaves_numbers_as_they_are() -> None:
+    inputs = made(4, 3)
+    np.testing.assert_array_equal(np.asarray(Standardise()(inputs)), inputs)
+
+
+def trunk_shapes(*shape: int) -> tuple[Any, ...]:
+    trunk = table_trunk(keras.Input(shape), **ones_and_zeros(shape[-1]))
+    return trunk.sequence.shape, trunk.present, trunk.vector.shape
+
+
+def test_a_table_is_seen_as_one_step_a_row() -> None:
+    assert trunk_shapes(7) == ((None, 1, 64), None, (None, 64))
+    # Of several rows their mean and their spread.
+    assert trunk_shapes(9, 7) == ((None, 9, 64), None, (None, 128))
 
 
 def features_of(rows: np.ndarray, frames: int) -> np.ndarray:
