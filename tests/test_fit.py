@@ -274,7 +274,16 @@ def test_another_recipe_is_refused(tmp_path: Path) -> None:
         run(tmp_path, resume=True)
 
 
-@pytest.mark.parametrize("other", [{"seed": 6}, {"data": arrays(seed=7)}])
+def test_at_a_constant_rate_a_run_may_be_made_longer_but_not_shorter(tmp_path: Path) -> None:
+    long = replace(UNSTEADY, learning_rate=0.02, epochs=3)
+    unbroken = run(tmp_path / "unbroken", recipe=long)
+    run(tmp_path / "longer", recipe=replace(long, epochs=2))
+    assert_same(run(tmp_path / "longer", recipe=long, resume=True), unbroken)
+    with pytest.raises(TrainingDataError, match="holds 3 epochs already"):
+        run(tmp_path / "longer", recipe=replace(long, epochs=2), resume=True)
+
+
+@pytest.mark.parametrize("other", [{"data": arrays(seed=2)}, {"seed": 6}])
 def test_other_data_are_refused(other: dict[str, Any], tmp_path: Path) -> None:
     recipe = replace(RECIPE, epochs=1)
     run(tmp_path, recipe=recipe)

@@ -18,10 +18,12 @@ import pytest
 from mien.bundle import load_bundle, verify_bundle
 from mien.config import FacesConfig
 from mien.emotions import EMOTIONS
-from mien.errors import InvalidArgument, MienError, NoEmbedder, TrainingDataError
+from mien.errors import InvalidArgument, LeakError, MienError, NoEmbedder, TrainingDataError
 from mien.lab import train
+from mien.lab.corpora import read_corpus
+from mien.lab.fit import Recipe
 from mien.lab.train import train_bundle
-from mien.lab.training_data import TrainingOptions
+from mien.lab.training_data import TrainingData, TrainingOptions
 from mien.recognise import Recogniser
 
 pytestmark = pytest.mark.filterwarnings(
@@ -197,17 +199,62 @@ def test_a_performance_is_heard_once(trained: list[Any], tmp_path: Path) -> None
     with pytest.raises(Reached):
         train_bundle([data, data], tmp_path / "out", options=options(tmp_path, embedder=given))
     ((_, batches, rest),) = trained
-    # Three of four actors, four variants of two recordings; one actor chooses the epoch.
-    assert batches.arrays.inputs.shape == (3 * 2 * 4, 5984)
-    assert rest["validation"].inputs.shape == (2, 5984)
+    # Four actors, four variants of two recordings; nobody chooses an epoch.
+    assert batches.arrays.inputs.shape == (4 * 2 * 4, 5984)
+    assert rest["validation"] is None
 
 
 def test_held_out_speakers_are_not_trained_on(trained: list[Any], tmp_path: Path) -> None:
     data = [ravdess(tmp_path / "ravdess")]
     with pytest.raises(Reached):
         train_bundle(data, tmp_path / "out", options=options(tmp_path, hold_out=("01", "03")))
-    ((_, batches, rest),) = trained
-    assert (len(batches.arrays.inputs), len(rest["validation"].inputs)) == (8, 2)
+    ((_, batches, _),) = trained
+    assert len(batches.arrays.inputs) == 2 * 2 * 4
+
+
+def test_an_epoch_that_is_chosen_is_chosen_by_speakers_of_their_own(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    examples = read_corpus(ravdess(tmp_path / "ravdess")).examples
+    data = TrainingData([tmp_path / "ravdess"], options(tmp_path, protocol="loso24", fold="3"))
+    split = data.split(examples, recipe=Recipe(keep="best"))
+    speakers = [{e.speaker for e in part} for part in (split.train, split.validation, split.test)]
+    assert speakers[2] == {"03"}
+    assert (len(speakers[0]), len(speakers[1])) == (2, 1)
+    assert set.union(*speakers) == {"01", "02", "03", "04"}
+
+
+def test_a_manifest_s_own_parts_are_heeded_by_its_own_protocol_alone(tmp_path: Path) -> None:
+    root = ravdess(tmp_path / "ravdess")
+    files = sorted(root.rglob("*.wav"))
+    rows = ["clip,emotion,speaker,split"]
+    for file in files:
+        code, speaker = file.stem.split("-")[2], file.stem[-2:]
+        part = {"03": "validation", "04": "test"}.get(speaker, "train")
+        rows.append(f"{file.relative_to(tmp_path)},{EMOTIONS[int(code) - 1]},{speaker},{part}")
+    manifest = tmp_path / "clips.csv"
+    manifest.write_text("\n".join(rows))
+    for protocol, kept in ((None, 4), ("manifest", 4), ("loso24", 6)):
+        data = TrainingData([manifest], options(tmp_path, protocol=protocol))
+        split = data.split(data.sounding, recipe=Recipe(keep="last"))
+        assert len(split.train) == kept, protocol
+    data = TrainingData([root], options(tmp_path, protocol="manifest"))
+    with pytest.raises(TrainingDataError, match="needs a part for each clip"):
+        data.split(data.sounding, recipe=Recipe())
+
+
+def test_leaks_are_refused_before_training_and_may_be_let_pass(
+    trained: list[Any], tmp_path: Path
+) -> None:
+    root = ravdess(tmp_path / "ravdess")
+    sound = (root / "Actor_01/03-01-03-01-01-01-01.wav").read_bytes()
+    (root / "Actor_02/03-01-03-01-01-01-02.wav").write_bytes(sound)
+    with pytest.raises(LeakError, match="its very sound trained on"):
+        train_bundle([root], tmp_path / "out", options=options(tmp_path, hold_out=("01",)))
+    assert trained == []
+    allowed = options(tmp_path, hold_out=("01",), allow_leak="to see it run")
+    with pytest.raises(Reached):
+        train_bundle([root], tmp_path / "out", options=allowed)
 
 
 def test_a_fold_of_a_protocol_is_not_trained_on(trained: list[Any], tmp_path: Path) -> None:
@@ -215,8 +262,8 @@ def test_a_fold_of_a_protocol_is_not_trained_on(trained: list[Any], tmp_path: Pa
     with pytest.raises(Reached):
         changes: dict[str, Any] = {"protocol": "loso24", "fold": "3"}
         train_bundle(data, tmp_path / "out", options=options(tmp_path, **changes))
-    ((_, batches, rest),) = trained
-    assert (len(batches.arrays.inputs), len(rest["validation"].inputs)) == (2 * 2 * 4, 2)
+    ((_, batches, _),) = trained
+    assert len(batches.arrays.inputs) == 3 * 2 * 4
 
 
 def test_the_paper_s_recipe_chooses_no_epoch_and_sets_nothing_aside(
@@ -238,7 +285,7 @@ def test_one_variant_of_a_clip_an_epoch(trained: list[Any], tmp_path: Path) -> N
     with pytest.raises(Reached):
         train_bundle(data, tmp_path / "out", options=options(tmp_path, variants="one"))
     ((_, batches, _),) = trained
-    assert (batches.variants, len(batches.arrays.inputs)) == (4, 3 * 2 * 4)
+    assert (batches.variants, len(batches.arrays.inputs)) == (4, 4 * 2 * 4)
 
 
 def test_epochs_and_limit_are_heeded(trained: list[Any], tmp_path: Path) -> None:
@@ -248,7 +295,7 @@ def test_epochs_and_limit_are_heeded(trained: list[Any], tmp_path: Path) -> None
         train_bundle(data, tmp_path / "out", options=options(tmp_path, **changes))
     ((_, batches, rest),) = trained
     assert rest["recipe"].epochs == 7
-    assert len(batches.arrays.inputs) + 4 * len(rest["validation"].inputs) == 6 * 4
+    assert len(batches.arrays.inputs) == 6 * 4
 
 
 @pytest.mark.parametrize(

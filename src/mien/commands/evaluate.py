@@ -11,6 +11,7 @@ from rich.table import Table
 
 from mien.commands.shared import (
     MEASURES,
+    AllowLeak,
     Cache,
     Corpora,
     Epochs,
@@ -57,10 +58,7 @@ def evaluate(
     epochs: Epochs = None,
     variants: Variants = None,
     song: Annotated[bool, typer.Option("--song", help="RAVDESS's songs too.")] = False,
-    allow_leak: Annotated[
-        str | None,
-        typer.Option(metavar="WHY", help="Let leaks pass; the report prints them and why."),
-    ] = None,
+    allow_leak: AllowLeak = None,
     shuffle_test_labels: Annotated[
         bool,
         typer.Option(
@@ -106,7 +104,7 @@ def evaluate(
 
 
 def _listed(text: str) -> tuple[str, ...]:
-    return tuple(name.strip() for name in text.split(",") if name.strip())
+    return tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
 
 
 def _table(name: str, entry: dict[str, Any]) -> Table:

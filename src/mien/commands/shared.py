@@ -26,6 +26,10 @@ Corpora = Annotated[
     ),
 ]
 Preset = Annotated[str, typer.Option(help="paper or mien.")]
+AllowLeak = Annotated[
+    str | None,
+    typer.Option(metavar="WHY", help="Let leaks pass; what is written keeps the reason."),
+]
 Epochs = Annotated[int | None, typer.Option(min=1, help="Instead of the preset's.")]
 Variants = Annotated[
     Literal["all", "one"] | None,

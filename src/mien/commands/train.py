@@ -7,6 +7,7 @@ import typer
 from rich.console import Console
 
 from mien.commands.shared import (
+    AllowLeak,
     Cache,
     Corpora,
     Epochs,
@@ -37,6 +38,7 @@ def train(
     hold_out: Annotated[
         str, typer.Option(help="Or speakers to test on and never train on: 02,05,14")
     ] = "",
+    allow_leak: AllowLeak = None,
     epochs: Epochs = None,
     variants: Variants = None,
     limit: Annotated[
@@ -67,6 +69,7 @@ def train(
         protocol=protocol,
         fold=fold,
         hold_out=speakers,
+        allow_leak=allow_leak,
         limit=limit,
         seed=seed,
         resume=resume,

@@ -16,6 +16,7 @@ from mien.lab.corpora import Example, Exclusion
 from mien.lab.dataset import FeatureCache, Loaded, clip_embeddings, speech_arrays
 from mien.lab.feature_table import FeatureTable
 from mien.lab.presets import TABLE, Design, Preset
+from mien.lab.protocols import performance_of
 from mien.tables import normal_key
 
 
@@ -93,9 +94,9 @@ def performances(examples: Sequence[Example]) -> list[Performance]:
     pictures: dict[tuple[str, str], Example] = {}
     for example in sorted(examples, key=lambda example: example.has_sound and example.has_picture):
         if example.has_sound:
-            sounds.setdefault((example.corpus, example.key), example)
+            sounds.setdefault(performance_of(example), example)
         if example.has_picture:
-            pictures.setdefault((example.corpus, example.key), example)
+            pictures.setdefault(performance_of(example), example)
     return [
         Performance(key=name[1], sound=sounds.get(name), picture=pictures.get(name))
         for name in sorted(sounds.keys() | pictures.keys())
@@ -160,8 +161,13 @@ def picture_branch(
     )
 
 
-def table_branch(clips: Sequence[Performance], *, table: FeatureTable) -> Branch:
+def table_branch(clips: Sequence[Performance], *, table: FeatureTable, use: str) -> Branch:
     """Give features that somebody else computed, for the clips that the table has.
+
+    Args:
+        clips: of the evaluation.
+        table: features by key.
+        use: ``"audio"`` or ``"video"``: what they stand in for.
 
     Raises:
         TrainingDataError: the table has none of the clips.
@@ -182,7 +188,7 @@ def table_branch(clips: Sequence[Performance], *, table: FeatureTable) -> Branch
         places=np.array(places),
         plain=np.stack([table.rows[keys[place]] for place in places]),
         excluded=tuple(
-            Exclusion(clip=title, reason=f"no row in {table.name}") for title in missing
+            Exclusion(clip=title, reason=f"{use}: no row in {table.name}") for title in missing
         ),
         prints={},
         speech={},

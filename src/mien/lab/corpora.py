@@ -69,6 +69,22 @@ def _without_empty_and_doubled(found: Sequence[tuple[StoredFile, Example]]) -> C
     return Corpus(tuple(ordered), tuple(excluded))
 
 
+def require_names_apart(paths: Sequence[Path]) -> None:
+    """Refuse manifests of one name: their clips and speakers could not be told apart.
+
+    Raises:
+        TrainingDataError: two manifests have one file name.
+
+    >>> require_names_apart([Path("a/clips.csv"), Path("b/clips.csv")])
+    Traceback (most recent call last):
+    mien.errors.TrainingDataError: two manifests are named clips.csv; rename one of them
+    """
+    names = [path.name for path in paths if path.suffix.lower() == ".csv"]
+    doubled = sorted({name for name in names if names.count(name) > 1})
+    if doubled:
+        raise TrainingDataError(f"two manifests are named {doubled[0]}; rename one of them")
+
+
 def once_each(examples: Iterable[Example]) -> list[Example]:
     """Keep one file of each performance.
 

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import logging
+import shutil
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -31,13 +32,13 @@ from mien.lab.branches import (
     table_branch,
 )
 from mien.lab.circumstances import circumstances
-from mien.lab.corpora import Example, Exclusion, read_corpus
+from mien.lab.corpora import Example, Exclusion, read_corpus, require_names_apart
 from mien.lab.dataset import FeatureCache
 from mien.lab.feature_table import read_feature_table
 from mien.lab.files import write_atomically
 from mien.lab.presets import PRESETS
+from mien.lab.protocols import PROTOCOLS, make_folds
 from mien.lab.scoring import asked, held_out_rows, protocol_scores
-from mien.lab.splits import PROTOCOLS
 from mien.lab.study import FUSIONS, Outcome, Plan, Study
 from mien.tables import PredictionTable, write_table
 
@@ -86,6 +87,8 @@ class EvaluationOptions:
                 raise InvalidArgument(
                     f"{name} must be of {', '.join(known)}, not {', '.join(strangers)}"
                 )
+        if self.allow_leak is not None and not self.allow_leak.strip():
+            raise InvalidArgument("--allow-leak must say why; the report prints it")
         if not self.protocols or self.seeds < 1 or (self.epochs or 1) < 1:
             raise InvalidArgument(
                 "there must be at least one protocol, one seed and one epoch, not "
@@ -140,6 +143,7 @@ def _require_own(out: Path) -> None:
 def _study(
     data: Sequence[Path], out: Path, options: EvaluationOptions
 ) -> tuple[Study, list[Exclusion]]:
+    require_names_apart(data)
     corpora = [read_corpus(path, song=options.song) for path in data]
     excluded = [exclusion for corpus in corpora for exclusion in corpus.excluded]
     examples = [example for corpus in corpora for example in corpus.examples]
@@ -153,6 +157,10 @@ def _study(
         raise TrainingDataError(
             f"no clips in {', '.join(map(str, data))}: an evaluation needs sound or moving pictures"
         )
+    # What cannot be split is refused before hours of features.
+    files = [example for example in examples if not example.is_still]
+    for protocol in options.protocols:
+        make_folds(files, protocol=protocol)
     branches = _branches(clips, options)
     excluded += [exclusion for branch in branches.values() for exclusion in branch.excluded]
     plan = Plan(
@@ -171,22 +179,20 @@ def _study(
 def _branches(clips: list[Performance], options: EvaluationOptions) -> dict[str, Branch]:
     preset = PRESETS[options.preset]
     cache = FeatureCache(options.cache or Path(platformdirs.user_cache_dir("mien")) / "features")
-    found: dict[str, Branch | None] = {}
-    if options.audio_features:
-        found["audio"] = table_branch(clips, table=read_feature_table(options.audio_features))
-    else:
-        found["audio"] = speech_branch(clips, preset=preset, config=SpeechConfig(), cache=cache)
-    if options.video_features:
-        found["video"] = table_branch(clips, table=read_feature_table(options.video_features))
-    elif any(clip.picture for clip in clips):
-        found["video"] = picture_branch(
-            clips,
-            preset=preset,
-            config=FacesConfig(),
-            embedder=embedder_for(options.preset, preset, options.embedder),
-            cache=cache,
+    given = {"audio": options.audio_features, "video": options.video_features}
+    branches: dict[str, Branch | None] = {
+        use: table_branch(clips, table=read_feature_table(path), use=use)
+        for use, path in given.items()
+        if path
+    }
+    if "video" not in branches and any(clip.picture for clip in clips):
+        embedder = embedder_for(options.preset, preset, options.embedder)
+        branches["video"] = picture_branch(
+            clips, preset=preset, config=FacesConfig(), embedder=embedder, cache=cache
         )
-    return {name: branch for name, branch in found.items() if branch}
+    if "audio" not in branches:
+        branches["audio"] = speech_branch(clips, preset=preset, config=SpeechConfig(), cache=cache)
+    return {name: found for name in given if (found := branches.get(name))}
 
 
 def _with_answerable(clips: list[Performance], branches: dict[str, Branch], plan: Plan) -> Study:
@@ -265,6 +271,8 @@ def _write(out: Path, study: Study, outcomes: Sequence[Outcome], scores: dict[st
     write_atomically(out / "history.csv", lambda file: file.write(history.encode()))
     table = pa.Table.from_pylist(list(_predictions(study, outcomes)))
     write_atomically(out / "predictions.parquet", lambda file: parquet.write_table(table, file))
+    # Those of an earlier run may be of other protocols and seeds.
+    shutil.rmtree(out / "tables", ignore_errors=True)
     for protocol in scores["protocols"]:
         _write_tables(out / "tables", study, _of(outcomes, protocol))
     text = json.dumps(scores, indent=1).encode()
@@ -306,6 +314,7 @@ def _predictions(study: Study, outcomes: Sequence[Outcome]) -> Iterator[dict[str
 def _who(clip: Performance) -> dict[str, Any]:
     example = clip.example
     return {
+        "corpus": example.corpus,
         "clip": clip.key,
         "speaker": example.speaker,
         "sex": example.sex,

@@ -13,8 +13,29 @@ from mien.tables import normal_key
 SLICES = 64
 """Equal slices of a clip that the rows of its frames are averaged in: RAVDESS has about 110."""
 
-ANSWERS = frozenset({"emotion", "label", "truth", "target", "actor", "speaker", "fold", "split"})
-"""Columns that say what is to be learned, or who speaks, and so are no features."""
+ANSWERS = frozenset(
+    {
+        "emotion",
+        "label",
+        "truth",
+        "target",
+        "class",
+        "y",
+        "actor",
+        "speaker",
+        "subject",
+        "sex",
+        "gender",
+        "statement",
+        "intensity",
+        "fold",
+        "split",
+    }
+)
+"""Columns that say what is to be learned, who speaks or what, and so are no features."""
+
+NUMBERING = frozenset({"", "index", "unnamed: 0", "__index_level_0__"})
+"""Columns that number the rows of a table, which may be sorted by the answer."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,9 +80,12 @@ def read_feature_table(path: Path) -> FeatureTable:
             f"{path} must have a column named clip and at least one of features, not "
             f"{', '.join(table.column_names) or 'none'}"
         )
-    if given_away := sorted(name for name in columns if name.lower() in ANSWERS):
+    if len(set(table.column_names)) < len(table.column_names):
+        raise InvalidArgument(f"{path}: two columns have one name; rename or drop one")
+    if given_away := sorted(name for name in columns if name.lower() in ANSWERS | NUMBERING):
         raise InvalidArgument(
-            f"{path}: {', '.join(given_away)} would give the answer away; take these columns out"
+            f"{path}: {', '.join(map(repr, given_away))} would give the answer away, or numbers "
+            "the rows; take these columns out"
         )
     values = np.stack([_numbers(table, name, path=path) for name in columns], axis=1)
     keys = np.array([normal_key(str(clip)) for clip in table.column("clip").to_pylist()])

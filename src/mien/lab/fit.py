@@ -73,7 +73,8 @@ def fit(  # noqa: PLR0913 - network, two parts of data, how, where, whether anew
             here, with the recipe's label smoothing as in training; ``None`` when nothing is chosen.
         recipe: how to train.
         folder: where checkpoints and the history live.
-        resume: go on from the checkpoint in ``folder`` when there is one; else start anew.
+        resume: go on from the checkpoint in ``folder`` when there is one; else start anew. At a
+            constant learning rate the recipe may ask for more epochs than before.
         tensorboard: folder that TensorBoard reads losses from; ``None`` for none.
 
     Raises:
@@ -145,6 +146,13 @@ def fingerprint(batches: Batches, validation: Arrays | None) -> str:
     return digest.hexdigest()
 
 
+def _lasting(recipe: dict[str, Any]) -> dict[str, Any]:
+    """Give what a resumed run must share: at a constant rate, its length may be another."""
+    if recipe.get("schedule") != "constant":
+        return recipe
+    return {name: value for name, value in recipe.items() if name != "epochs"}
+
+
 class _Checkpoint(keras.callbacks.Callback):  # type: ignore[misc] # keras is untyped
     """Keep the last and the best epoch on disk; ``state.json`` is written last, and whole.
 
@@ -179,7 +187,7 @@ class _Checkpoint(keras.callbacks.Callback):  # type: ignore[misc] # keras is un
             raise TrainingDataError(
                 f"{path} is damaged ({error}); leave out --resume to start anew"
             ) from error
-        if recipe != self.state["recipe"]:
+        if _lasting(recipe) != _lasting(self.state["recipe"]):
             raise TrainingDataError(
                 f"{self.folder} holds a run with {recipe}, not {self.state['recipe']}; "
                 "give the same options, or leave out --resume to start anew"
@@ -189,7 +197,13 @@ class _Checkpoint(keras.callbacks.Callback):  # type: ignore[misc] # keras is un
                 f"{self.folder} holds a run on other data, or with another seed; "
                 "give the same options, or leave out --resume to start anew"
             )
-        self.state = state
+        done, wanted = len(state["history"]), self.state["recipe"]["epochs"]
+        if done > wanted:
+            raise TrainingDataError(
+                f"{self.folder} holds {done} epochs already; ask for as many or more, or leave out "
+                "--resume to start anew"
+            )
+        self.state = {**state, "recipe": self.state["recipe"]}
         return True
 
     def clear(self) -> None:

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 from keras import layers, ops
 
+from mien.errors import InvalidArgument
 from mien.lab.networks import Trunk, attended, probabilities
 from mien.lab.presets import Design
 
@@ -23,6 +24,12 @@ class ModalityDropout(layers.Layer):  # type: ignore[misc] # keras is untyped
 
     A network that fuses features would else lean on the easier branch alone.
 
+    Args:
+        rate: share of clips that lose their sound, and share that lose their picture: 0 to 0.5.
+
+    Raises:
+        InvalidArgument: the rate is outside that.
+
     Input shape:
         Two tensors of shape ``(batch, steps, channels)``.
 
@@ -31,6 +38,10 @@ class ModalityDropout(layers.Layer):  # type: ignore[misc] # keras is untyped
     """
 
     def __init__(self, rate: float = MODALITY_DROPOUT, **options: object) -> None:
+        if not 0.0 <= rate <= 0.5:
+            raise InvalidArgument(
+                f"rate must be within 0 to 0.5, not {rate}: a clip loses one of the two at most"
+            )
         super().__init__(**options)
         self.rate = rate
         self.seed_generator = keras.random.SeedGenerator()

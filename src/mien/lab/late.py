@@ -59,7 +59,7 @@ def fuse_late(
     both = ~np.isnan(audio[:, 0]) & ~np.isnan(video[:, 0])
     average = _present(fuse(audio, video))
     if FITTED.isdisjoint(fusions):
-        return Fused({"average": average}, {})
+        return Fused({"average": average} if "average" in fusions else {}, {})
     known = inner[both[inner]]
     if not len(known):
         raise TrainingDataError(

@@ -113,7 +113,7 @@ def refuse_leaks(leaks: Sequence[Leak]) -> None:
     raise LeakError(
         "what is tested would be trained on:\n"
         + "\n".join(lines)
-        + "\nleave out one clip of each pair, or give --allow-leak WHY, which the report will say"
+        + "\nleave out one clip of each pair, or give --allow-leak WHY, which will be kept"
     )
 
 

@@ -11,6 +11,7 @@ from sklearn.model_selection import train_test_split
 
 from mien.errors import InvalidArgument, TrainingDataError
 from mien.lab.examples import Example
+from mien.tables import normal_key
 
 Name = tuple[str, str]
 """A corpus, and the key of a performance in it or the name of a speaker or statement."""
@@ -63,13 +64,13 @@ class Protocol:
 
 
 def performance_of(example: Example) -> Name:
-    """Name what was performed: several files may hold it.
+    """Name what was performed: several files may hold it, also where a manifest lists them.
 
     >>> from pathlib import Path
     >>> performance_of(Example(key="a", emotion="sad", corpus="mine", path=Path("a.wav")))
     ('mine', 'a')
     """
-    return example.corpus, example.key
+    return example.corpus, normal_key(example.key)
 
 
 def speaker_of(example: Example) -> Name:

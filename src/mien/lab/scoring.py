@@ -19,11 +19,8 @@ from mien.lab.metrics import (
     score,
     unweighted_average_recall,
 )
-from mien.lab.splits import PROTOCOLS
+from mien.lab.protocols import PROTOCOLS
 from mien.lab.study import Outcome
-
-BINS = 10
-"""Of the reliability curve."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,17 +113,12 @@ def _fold(outcome: Outcome, clips: Sequence[Performance]) -> dict[str, Any]:
 
 def _system(held_out: Rows, counted: Rows, clips: Sequence[Performance]) -> dict[str, Any]:
     examples = [clips[place].example for place in held_out.clips]
+    speakers = speaker_names(clips)
     said = held_out.probabilities.argmax(axis=1)
     counts = confusion(held_out.labels, said, classes=len(EMOTIONS))
     return {
-        "held_out": scores(
-            held_out.labels, held_out.probabilities, groups=[e.speaker for e in examples]
-        ),
-        "all_clips": scores(
-            counted.labels,
-            counted.probabilities,
-            groups=[clips[place].example.speaker for place in counted.clips],
-        ),
+        "held_out": _scores(held_out, speakers),
+        "all_clips": _scores(counted, speakers),
         "confusion": counts.tolist(),
         "by_emotion": {
             emotion: asdict(found)
@@ -135,13 +127,29 @@ def _system(held_out: Rows, counted: Rows, clips: Sequence[Performance]) -> dict
         },
         "by_intensity": _by(held_out, [example.intensity for example in examples]),
         "by_sex": _by(held_out, [example.sex for example in examples]),
-        "by_speaker": _by(held_out, [example.speaker for example in examples]),
+        "by_speaker": _by(held_out, [speakers[place] for place in held_out.clips]),
         "reliability": [
-            asdict(found)
-            for found in reliability(held_out.labels, held_out.probabilities, bins=BINS)
+            asdict(found) for found in reliability(held_out.labels, held_out.probabilities)
         ],
         "by_seed": _by_seed(held_out, said),
     }
+
+
+def speaker_names(clips: Sequence[Performance]) -> list[str | None]:
+    """Name the speaker of each clip; with the corpus before it where there are several."""
+    several = len({clip.example.corpus for clip in clips}) > 1
+    return [
+        f"{clip.example.corpus} {clip.example.speaker}"
+        if several and clip.example.speaker
+        else clip.example.speaker
+        for clip in clips
+    ]
+
+
+def _scores(rows: Rows, speakers: Sequence[str | None]) -> dict[str, Any]:
+    """Score rows, with intervals over speakers."""
+    groups = [speakers[place] for place in rows.clips]
+    return scores(rows.labels, rows.probabilities, groups=groups)
 
 
 def _by(rows: Rows, values: Sequence[str | None]) -> dict[str, Any]:
@@ -185,7 +193,8 @@ def _test(
     places = {pair: row for row, pair in enumerate(_pairs(two))}
     common = [(row, places[pair]) for row, pair in enumerate(_pairs(one)) if pair in places]
     rows, other_rows = (list(side) for side in zip(*common, strict=True))
-    speakers = [clips[place].example.speaker for place in one.clips[rows]]
+    names = speaker_names(clips)
+    speakers = [names[place] for place in one.clips[rows]]
     test = paired_wilcoxon(one.right[rows], two.right[other_rows], speakers)
     return {
         "a": name,

@@ -26,6 +26,7 @@ __all__ = [
     "make_folds",
     "sample",
     "set_aside",
+    "set_aside_for",
     "split_examples",
 ]
 
@@ -81,6 +82,24 @@ def set_aside(
         tuple(example for example in examples if performance_of(example) not in taken),
         tuple(example for example in examples if performance_of(example) in taken),
     )
+
+
+def set_aside_for(
+    protocol: Protocol, examples: Sequence[Example], *, share: float, seed: int
+) -> tuple[tuple[Example, ...], tuple[Example, ...]]:
+    """Take out of a fold's training clips those to choose by, in the protocol's own manner.
+
+    A manifest's part ``validation`` is taken where there is one; else whole speakers where the
+    protocol or the manifest keeps speakers apart, and single clips under ``random80``.
+
+    Args, results and errors are those of :func:`set_aside`.
+    """
+    by_corpus = protocol.name == "manifest"
+    prescribed = tuple(example for example in examples if example.part == "validation")
+    if by_corpus and prescribed:
+        return tuple(e for e in examples if e.part != "validation"), prescribed
+    by_speaker = protocol.speakers_apart or by_corpus
+    return set_aside(examples, share=share, by_speaker=by_speaker, seed=seed)
 
 
 def split_examples(

@@ -12,6 +12,7 @@ import keras
 import numpy as np
 
 from mien.emotions import EMOTIONS
+from mien.errors import TrainingDataError
 from mien.lab.answers import Answers, train_and_ask
 from mien.lab.branches import Branch, Performance
 from mien.lab.corpora import Example
@@ -20,7 +21,8 @@ from mien.lab.fit import Recipe
 from mien.lab.joint import JOINT, joined
 from mien.lab.late import FITTED, LATE, fuse_late
 from mien.lab.leaks import Leak, find_leaks, refuse_leaks
-from mien.lab.splits import PROTOCOLS, Fold, make_folds, set_aside
+from mien.lab.protocols import PROTOCOLS, Fold, make_folds, performance_of
+from mien.lab.splits import set_aside_for
 
 logger = logging.getLogger(__name__)
 
@@ -114,7 +116,7 @@ class Study:
         )
         if self.plan.allow_leak is None:
             refuse_leaks(leaks)
-        return Part(
+        part = Part(
             protocol=protocol,
             seed=seed,
             fold=fold.name,
@@ -122,10 +124,27 @@ class Study:
             test=self._places(fold.test),
             leaks=tuple(leaks),
         )
+        self._require_inputs(part)
+        return part
+
+    def _require_inputs(self, part: Part) -> None:
+        """Refuse a fold that a network has nothing to learn from or to be tested on."""
+        rest, inner = self._inner(part)
+        wanted = {"train on": rest, "test": part.test}
+        if self.chooses:
+            wanted["choose by"] = inner
+        for name in self._trained():
+            places = self._inputs(name).places
+            for use, clips in wanted.items():
+                if not np.isin(places, clips).any():
+                    raise TrainingDataError(
+                        f"{part.protocol}, fold {part.fold}: {name} has inputs of none of the "
+                        f"{len(clips)} clips to {use}; give more, or leave that branch out"
+                    )
 
     def _places(self, examples: Sequence[Example]) -> np.ndarray:
-        place = {(c.example.corpus, c.key): number for number, c in enumerate(self.clips)}
-        found = {place[example.corpus, example.key] for example in examples}
+        place = {performance_of(clip.example): number for number, clip in enumerate(self.clips)}
+        found = {place[performance_of(example)] for example in examples}
         return np.array(sorted(found))
 
     @property
@@ -178,10 +197,10 @@ class Study:
     def _inner(self, part: Part) -> tuple[np.ndarray, np.ndarray]:
         if not self.chooses:
             return part.train, part.train[:0]
-        rest, inner = set_aside(
+        rest, inner = set_aside_for(
+            PROTOCOLS[part.protocol],
             [self.clips[place].example for place in part.train],
             share=INNER_SHARE,
-            by_speaker=PROTOCOLS[part.protocol].speakers_apart,
             seed=part.seed,
         )
         return self._places(rest), self._places(inner)

@@ -348,6 +348,7 @@ class _Run:
             "preset": self.options.preset,
             "corpora": corpora,
             "protocol": self._protocol(),
+            "leak_override": self.options.allow_leak,
             "seed": self.options.seed,
             "recipes": {
                 name: {**asdict(self._recipe(recipe)), "best_epoch": self.fitted[name].epoch}
@@ -362,7 +363,7 @@ class _Run:
 
     def _protocol(self) -> str:
         if self.options.protocol:
-            held_out = f"fold {self.options.fold or 'the first'} of {self.options.protocol}"
+            held_out = f"fold {self.data.fold.name} of {self.options.protocol}"
         else:
             held_out = f"speakers {', '.join(self.options.hold_out) or 'none'}"
         return (

@@ -10,13 +10,13 @@ from typing import Literal
 from mien.config import SpeechConfig
 from mien.errors import InvalidArgument, TrainingDataError
 from mien.lab.branches import by_title, fingerprints
-from mien.lab.corpora import Example, once_each, read_corpus
+from mien.lab.corpora import Example, once_each, read_corpus, require_names_apart
 from mien.lab.dataset import FeatureCache, speech_arrays
 from mien.lab.fit import Recipe
 from mien.lab.leaks import find_leaks, refuse_leaks
 from mien.lab.presets import PRESETS
 from mien.lab.protocols import PROTOCOLS, Fold, make_folds, performance_of
-from mien.lab.splits import Split, sample, set_aside, split_examples
+from mien.lab.splits import Split, sample, set_aside_for, split_examples
 from mien.lab.study import INNER_SHARE
 
 logger = logging.getLogger(__name__)
@@ -41,6 +41,8 @@ class TrainingOptions:
     """Name of that fold; the first when ``None``."""
     hold_out: tuple[str, ...] = ()
     """Or speakers to test on, who are never trained on."""
+    allow_leak: str | None = None
+    """Why leaks are let pass; they are refused when ``None``. The bundle says it."""
     limit: int | None = None
     """Clips or stills taken from each corpus."""
     seed: int = 0
@@ -59,6 +61,8 @@ class TrainingOptions:
             raise InvalidArgument(
                 f"protocol must be one of {', '.join(PROTOCOLS)}, not {self.protocol!r}"
             )
+        if self.allow_leak is not None and not self.allow_leak.strip():
+            raise InvalidArgument("--allow-leak must say why; the bundle keeps it")
         if self.fold is not None and self.protocol is None:
             raise InvalidArgument(f"fold {self.fold!r} needs a protocol that it is a fold of")
         for name in ("epochs", "limit"):
@@ -80,6 +84,7 @@ class TrainingData:
 
     def __init__(self, data: Sequence[Path], options: TrainingOptions) -> None:
         self.options = options
+        require_names_apart(data)
         examples = [example for path in data for example in self._read(path)]
         self.sounding = once_each(example for example in examples if example.has_sound)
         self.pictured = once_each(example for example in examples if example.has_picture)
@@ -114,15 +119,23 @@ class TrainingData:
         speakers = {example.speaker for example in examples}
         test = [speaker for speaker in self.options.hold_out if speaker in speakers]
         clips = [example for example in examples if not example.is_still]
-        if self.options.protocol in {None, "manifest"} or not clips:
+        if self.options.protocol is None or not clips:
             split = split_examples(examples, test_speakers=test, seed=self.options.seed)
         else:
             split = self._split_by_protocol(clips, [e for e in examples if e.is_still])
         if recipe.keep == "best":
             return split
-        free = tuple(example for example in split.validation if example.part is None)
-        prescribed = tuple(example for example in split.validation if example.part)
+        free = tuple(e for e in split.validation if not self._is_prescribed(e))
+        prescribed = tuple(e for e in split.validation if self._is_prescribed(e))
         return Split(train=split.train + free, validation=prescribed, test=split.test)
+
+    def _is_prescribed(self, example: Example) -> bool:
+        """Whether the corpus itself wants a validation clip to choose, and never to be trained on.
+
+        A protocol of mien's takes the place of a manifest's parts, but not of those of stills.
+        """
+        heeded = self.options.protocol in {None, "manifest"} or example.is_still
+        return heeded and example.part is not None
 
     def _split_by_protocol(self, clips: Sequence[Example], stills: Sequence[Example]) -> Split:
         parts: dict[str, tuple[Example, ...]] = {
@@ -142,6 +155,22 @@ class TrainingData:
     @cached_property
     def _parts(self) -> dict[str, set[tuple[str, str]]]:
         """Say which performances are trained on, choose and are tested, by both branches alike."""
+        train, validation = set_aside_for(
+            PROTOCOLS[str(self.options.protocol)],
+            self.fold.train,
+            share=INNER_SHARE,
+            seed=self.options.seed,
+        )
+        parts = {"train": train, "validation": validation, "test": self.fold.test}
+        return {name: set(map(performance_of, some)) for name, some in parts.items()}
+
+    @cached_property
+    def fold(self) -> Fold:
+        """The fold of the protocol that is held out.
+
+        Raises:
+            InvalidArgument: the protocol has no fold of that name.
+        """
         protocol = PROTOCOLS[str(self.options.protocol)]
         clips = list(dict.fromkeys([*self.sounding, *self.pictured]))
         folds = {
@@ -154,20 +183,12 @@ class TrainingData:
                 f"fold must be one of {', '.join(folds)} of {protocol.name}, "
                 f"not {self.options.fold!r}"
             )
-        train, validation = set_aside(
-            fold.train,
-            share=INNER_SHARE,
-            by_speaker=protocol.speakers_apart,
-            seed=self.options.seed,
-        )
-        parts = {"train": train, "validation": validation, "test": fold.test}
-        return {name: set(map(performance_of, some)) for name, some in parts.items()}
+        return fold
 
     def refuse_leaks(self, split: Split, *, config: SpeechConfig, cache: FeatureCache) -> None:
         """Refuse to score on sound that was trained on, whatever its file is called."""
         if not split.test:
             return
-        protocol = self.options.protocol
         heard = speech_arrays(
             [*split.train, *split.validation, *split.test],
             config=config,
@@ -177,8 +198,15 @@ class TrainingData:
         fold = Fold(name="held out", train=split.train + split.validation, test=split.test)
         leaks = find_leaks(
             fold,
-            speakers_apart=protocol is None or PROTOCOLS[protocol].speakers_apart,
+            speakers_apart=self._speakers_apart,
             sounds=fingerprints(heard),
             speech=by_title(heard),
         )
-        refuse_leaks(leaks)
+        if self.options.allow_leak is None:
+            refuse_leaks(leaks)
+
+    @property
+    def _speakers_apart(self) -> bool:
+        if self.options.protocol is None:
+            return bool(self.options.hold_out)
+        return PROTOCOLS[self.options.protocol].speakers_apart
