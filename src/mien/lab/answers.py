@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import logging
+import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +15,8 @@ import numpy as np
 from mien.lab.dataset import Arrays, Batches
 from mien.lab.files import write_atomically
 from mien.lab.fit import Recipe, fingerprint, fit
+
+logger = logging.getLogger(__name__)
 
 ANSWER_BATCH = 32
 """Clips asked about at once; the paper's audio network takes 12 MB for each."""
@@ -121,10 +125,15 @@ def _write(file: BinaryIO, answers: Answers, identity: str) -> None:
 
 
 def _read(path: Path, identity: str) -> Answers | None:
+    """Read answers; ``None`` where there are none, or others', or damaged ones."""
     if not path.exists():
         return None
-    with np.load(path, allow_pickle=False) as stored:
-        told = json.loads(str(stored["told"]))
-        if told.pop("identity") != identity:
-            return None
-        return Answers(probabilities=stored["probabilities"], **told)
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
+            told = json.loads(str(stored["told"]))
+            if told.pop("identity") != identity:
+                return None
+            return Answers(probabilities=stored["probabilities"], **told)
+    except (ValueError, TypeError, KeyError, EOFError, AttributeError, zipfile.BadZipFile) as error:
+        logger.warning("%s is damaged (%s): the network is trained again", path, error)
+        return None
