@@ -25,13 +25,13 @@ class TensorBoard(keras.callbacks.Callback):  # type: ignore[misc] # keras is un
             raise MissingDependency(
                 "--tensorboard needs tensorboardX: pip install tensorboardX"
             ) from error
-        self.writer = SummaryWriter(str(folder))
+        # Its flush() does not wait for the thread that writes: a killed run would lose two minutes.
+        self.writer = SummaryWriter(str(folder), flush_secs=1)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         """Write the losses of one epoch, counted from 1."""
         for name, value in (logs or {}).items():
             self.writer.add_scalar(name, float(value), epoch + 1)
-        self.writer.flush()
 
     def on_train_end(self, logs: dict[str, float] | None = None) -> None:  # noqa: ARG002
         """Close the file."""
