@@ -369,7 +369,7 @@ def _load_each(
         try:
             return load(example)
         except (UnreadableClip, TrainingDataError) as error:
-            reason = str(error).removeprefix("<bytes>: ").removeprefix(f"{example.title}: ")
+            reason = str(error).removeprefix("<bytes>: ").removeprefix(f"{example.title} ")
             return Exclusion(clip=example.title, reason=reason)
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
