@@ -35,6 +35,8 @@ pytestmark = pytest.mark.filterwarnings(
 
 RECIPE = Recipe(epochs=3, batch_size=8, learning_rate=0.02, schedule="cosine", variants="one")
 BEST = replace(RECIPE, keep="best")
+UNSTEADY = replace(BEST, epochs=5, learning_rate=0.5, schedule="constant")
+"""Far too long a step: the loss goes up and down."""
 
 
 def arrays(clips: int, *, seed: int) -> Arrays:
@@ -138,14 +140,14 @@ def test_answers_are_those_of_the_trained_network(
         return fitted[0]
 
     monkeypatch.setattr(answers_module, "fit", noted)
-    answers = run(tmp_path, recipe=BEST)
+    answers = run(tmp_path, recipe=UNSTEADY)
     (kept,) = fitted
     expected = np.asarray(kept.network(ASKED, training=False))
     np.testing.assert_allclose(answers.probabilities, expected, atol=1e-6)
     assert answers.network == "small"
     assert answers.parameters == 8 * 12 + 12 + 12 * 8 + 8
     assert answers.history == kept.history
-    assert answers.epoch == 1 + int(np.argmin([row["val_loss"] for row in kept.history]))
+    assert answers.epoch == 1 + int(np.argmin([row["val_loss"] for row in kept.history])) < 5
     # The checkpoints are gone.
     assert [path.name for path in tmp_path.iterdir()] == ["answers.npz"]
 
