@@ -202,6 +202,7 @@ def test_lab_commands_say_what_is_missing(
     for command in (
         ["train", ".", "--out", "b"],
         ["evaluate", ".", "--out", "e"],
+        ["report", "."],
         ["embedder", "convert", "vit", "--out", "e.onnx"],
     ):
         assert run(*command) == 2

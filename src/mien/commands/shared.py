@@ -45,6 +45,22 @@ Cache = Annotated[
 ]
 
 
+def require(*modules: str) -> None:
+    """Refuse to go on without some modules of the ``lab`` extra.
+
+    Raises:
+        MissingDependency: one is not installed.
+
+    >>> require("json")
+    """
+    missing = [module for module in modules if find_spec(module) is None]
+    if missing:
+        raise MissingDependency(
+            f"this command needs {', '.join(missing)}: pip install 'mien[lab]', "
+            "or '.[lab]' in a clone"
+        )
+
+
 def require_lab() -> None:
     """Refuse to go on without the training libraries.
 
@@ -52,13 +68,7 @@ def require_lab() -> None:
         MissingDependency: they are not installed.
         InvalidArgument: Keras is told to run on something else than JAX.
     """
-    modules = ("keras", "jax", "jax2onnx", "pyarrow", "sklearn")
-    missing = [module for module in modules if find_spec(module) is None]
-    if missing:
-        raise MissingDependency(
-            f"this command needs {', '.join(missing)}: pip install 'mien[lab]', "
-            "or '.[lab]' in a clone"
-        )
+    require("keras", "jax", "jax2onnx", "pyarrow", "sklearn", "matplotlib", "jinja2")
     backend = os.environ.get("KERAS_BACKEND", "jax")
     if backend != "jax":
         raise InvalidArgument(
