@@ -67,3 +67,15 @@ def test_a_password(tmp_path: Path) -> None:
         pytest.raises(TrainingDataError, match=r"a\.wav is damaged .*encrypted.* fetch"),
     ):
         read_member(archive, "a.wav")
+
+
+def test_linked_folders_are_walked_through_once_even_in_a_ring(tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    (disk / "a.wav").write_bytes(b"sound")
+    corpus = tmp_path / "corpus"
+    corpus.mkdir()
+    (corpus / "Actor_01").symlink_to(disk)
+    (disk / "ring").symlink_to(corpus)
+    names = [str(file.name) for file in stored_files(corpus)]
+    assert names == ["Actor_01/a.wav"]

@@ -1,5 +1,6 @@
 """Files below a folder and inside zip files, read in place."""
 
+import os
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -43,14 +44,24 @@ def stored_files(path: Path) -> Iterator[StoredFile]:
     if not path.is_dir():
         yield from _in_zip(path)
         return
-    for file in sorted(path.rglob("*")):
-        if not file.is_file():
-            continue
+    for file in sorted(_files_below(path)):
         if ARCHIVE.fullmatch(file.name):
             yield from _in_zip(file)
         else:
             name = PurePosixPath(file.relative_to(path).as_posix())
             yield StoredFile(name=name, path=file, size=file.stat().st_size)
+
+
+def _files_below(folder: Path) -> Iterator[Path]:
+    """Walk through folders, linked ones too: corpora are often linked together from disks."""
+    seen: set[Path] = set()
+    for name, folders, files in os.walk(folder, followlinks=True):
+        here = Path(name)
+        if here.resolve() in seen:
+            folders.clear()
+            continue
+        seen.add(here.resolve())
+        yield from (here / file for file in files if (here / file).is_file())
 
 
 def _in_zip(path: Path) -> Iterator[StoredFile]:
