@@ -2,16 +2,28 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import mien.lab  # noqa: F401
 
 # isort: split
 import numpy as np
 import pytest
+import skimage.data
 
-from mien.config import SpeechConfig
-from mien.errors import InvalidArgument, TrainingDataError
-from mien.lab.branches import embedder_for, performances, speech_branch, table_branch
+from media_samples import write_clip
+from mien.bundle import load_bundle
+from mien.config import FacesConfig, SpeechConfig
+from mien.errors import InvalidArgument, NoEmbedder, TrainingDataError
+from mien.lab.branches import (
+    Branch,
+    Performance,
+    embedder_for,
+    performances,
+    picture_branch,
+    speech_branch,
+    table_branch,
+)
 from mien.lab.corpora import Example, read_corpus
 from mien.lab.dataset import FeatureCache
 from mien.lab.feature_table import read_feature_table
@@ -57,6 +69,7 @@ def test_a_table_gives_rows_in_the_clips_places_and_names_those_it_lacks(tmp_pat
     assert len(branch.places) == len(clips) - 3
     for row, place in enumerate(branch.places):
         np.testing.assert_array_equal(branch.plain[row], table.rows[clips[place].key])
+    assert branch.design.name == "clip_table"
     assert {exclusion.reason for exclusion in branch.excluded} == {"video: no row in units.csv"}
     assert len(branch.excluded) == 3
     other = tmp_path / "other.csv"
@@ -65,18 +78,104 @@ def test_a_table_gives_rows_in_the_clips_places_and_names_those_it_lacks(tmp_pat
         table_branch(clips, table=read_feature_table(other), use="video")
 
 
+def test_a_table_of_frames_joins_clips_that_a_manifest_names_by_file(tmp_path: Path) -> None:
+    corpus = tiny_ravdess(tmp_path / "corpus", actors=(2,))
+    table = read_feature_table(unit_table(tmp_path / "units.csv", corpus, frames=3))
+    clips = [
+        Performance(key=key, sound=replace(SOUND, key=key), picture=None)
+        for key in ("Actor_02/03-01-05-01-02-01-02.wav", "Actor_02/03-01-03-01-01-01-02.wav")
+    ]
+    branch = table_branch(clips, table=table, use="audio")
+    assert branch.places.tolist() == [0, 1]
+    np.testing.assert_array_equal(branch.plain[0], table.rows["01-05-01-02-01-02"])
+    assert branch.design.name == "frame_table"
+    assert branch.variants == 1
+
+
+def voice(clips: list[Performance], cache: Path, *, seed: int = 0) -> Branch:
+    branch = speech_branch(
+        clips, preset=PRESETS["mien"], config=SpeechConfig(), cache=FeatureCache(cache), seed=seed
+    )
+    assert branch is not None
+    return branch
+
+
+def test_clips_that_cannot_be_heard_leave_gaps(tmp_path: Path) -> None:
+    corpus = tiny_ravdess(tmp_path / "corpus", actors=(2,))
+    clips = performances(read_corpus(corpus).examples)
+    clips[1] = replace(clips[1], sound=None, picture=PICTURE)
+    damaged = clips[3].example
+    damaged.path.write_bytes(b"RIFF no sound at all")
+    branch = voice(clips, tmp_path / "cache")
+    assert branch.places.tolist() == [0, 2, 4, 5]
+    assert [exclusion.clip for exclusion in branch.excluded] == [damaged.title]
+    # Another seed gives other variants of the same clips.
+    other = voice(clips, tmp_path / "cache", seed=1)
+    np.testing.assert_array_equal(branch.plain, other.plain)
+    one, two = (each.training_rows(np.array([0])) for each in (branch, other))
+    np.testing.assert_array_equal(one[0], two[0])
+    assert np.abs(one[1:] - two[1:]).max(axis=1).min() > 0
+    assert speech_branch(
+        clips[1:2],
+        preset=PRESETS["mien"],
+        config=SpeechConfig(),
+        cache=FeatureCache(tmp_path / "cache"),
+    ) is None  # fmt: skip
+
+
+def filmed(path: Path, *, light: float) -> Performance:
+    """Film a still face, under some light."""
+    picture = skimage.data.astronaut()[:256, 96:352]
+    image = np.clip(picture * light, 0, 255).astype(np.uint8)
+    write_clip(path, size=(256, 256), image_of_frame=lambda _: image, frames=2)
+    example = replace(PICTURE, key=path.stem, path=path)
+    return Performance(key=path.stem, sound=None, picture=example)
+
+
+def test_faces_are_embedded_and_known_again(tmp_path: Path) -> None:
+    heard = Performance(key="h", sound=SOUND, picture=None)
+    clips = [
+        heard,
+        filmed(tmp_path / "dark.mp4", light=0),
+        filmed(tmp_path / "one.mp4", light=1),
+        filmed(tmp_path / "dim.mp4", light=0.6),
+        filmed(tmp_path / "two.mp4", light=1),
+    ]
+    embedder = embedder_for("mien", PRESETS["mien"], None)
+    options: dict[str, Any] = {
+        "preset": PRESETS["mien"],
+        "config": FacesConfig(),
+        "embedder": embedder,
+        "cache": FeatureCache(tmp_path / "cache"),
+    }
+    branch = picture_branch(clips, **options)
+    assert branch is not None
+    assert branch.places.tolist() == [2, 3, 4]
+    assert branch.plain.shape == (3, 22, embedder.width)
+    assert branch.design.name == "light_video"
+    (dark,) = branch.excluded
+    assert dark.clip == str(tmp_path / "dark.mp4")
+    one, dim, two = (branch.prints[str(tmp_path / f"{name}.mp4")] for name in ("one", "dim", "two"))
+    assert one == two != dim
+    assert picture_branch(clips[:1], **options) is None
+
+
+def test_an_embedder_that_is_given_is_the_one_looked_through(tmp_path: Path) -> None:
+    own = embedder_for("mien", PRESETS["mien"], None)
+    path = tmp_path / "mine.onnx"
+    path.write_bytes(load_bundle().file("embedder").read_bytes())  # type: ignore[union-attr]
+    for name in ("paper", "mien"):
+        assert embedder_for(name, PRESETS[name], path).sha256 == own.sha256
+    with pytest.raises(NoEmbedder):
+        embedder_for("mien", PRESETS["mien"], tmp_path / "none.onnx")
+
+
 def test_sound_is_augmented_for_training_alone_and_known_again(tmp_path: Path) -> None:
     corpus = tiny_ravdess(tmp_path / "corpus", actors=(2,))
     one, two = sorted(corpus.rglob("*.wav"))[:2]
     two.write_bytes(one.read_bytes())
     clips = performances(read_corpus(corpus).examples)
-    branch = speech_branch(
-        clips,
-        preset=PRESETS["mien"],
-        config=SpeechConfig(),
-        cache=FeatureCache(tmp_path / "cache"),
-    )
-    assert branch is not None
+    branch = voice(clips, tmp_path / "cache")
     assert branch.plain.shape == (6, 5984)
     assert branch.variants == 4
     rows = branch.training_rows(np.array([3, 1]))

@@ -46,6 +46,7 @@ def test_the_commit_of_a_clone_and_whether_files_differ_from_it(module_file: Pat
     git(folder, "add", module_file.name)
     git(folder, "commit", "--quiet", "-m", "first")
     commit = git(folder, "rev-parse", "HEAD")
+    (folder / "notes.txt").write_text("in no commit")
     assert circumstances()["git_commit"] == commit
     module_file.write_text("changed")
     assert circumstances()["git_commit"] == f"{commit}+changes"

@@ -9,7 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mien.errors import TrainingDataError
+from mien.fusion import temper
 from mien.lab.late import LATE, fuse_late
+from mien.lab.stacking import fit_temperature, fit_weight
 
 CLIPS = 600
 INNER = np.arange(300)
@@ -47,6 +49,38 @@ def test_the_average_is_the_paper_s() -> None:
     np.testing.assert_allclose(fused.probabilities["average"], (audio + video) / 2)
     assert list(fused.probabilities) == ["average"]
     assert fused.chosen == {}
+
+
+def test_branches_are_calibrated_before_they_are_weighed() -> None:
+    labels, audio, video = made()
+    # One branch is too sure, the other not sure enough.
+    audio, video = temper(audio, 0.4), temper(video, 1.8)
+    fused = fuse_late(audio, video, labels=labels, inner=INNER, fusions=LATE)
+    degrees = [fit_temperature(labels[INNER], branch[INNER]) for branch in (audio, video)]
+    assert degrees[0] > 1.5 * degrees[1]
+    heard, seen = temper(audio, degrees[0]), temper(video, degrees[1])
+    weight = fit_weight(labels[INNER], heard[INNER], seen[INNER])
+    assert weight != 0.5
+    assert fused.chosen == {
+        "audio": {"temperature": degrees[0]},
+        "video": {"temperature": degrees[1]},
+        "weighted": {"audio": weight},
+    }
+    weighted = weight * heard + (1 - weight) * seen
+    np.testing.assert_allclose(fused.probabilities["weighted"], weighted, atol=1e-9)
+    products = np.sqrt(heard * seen)
+    products /= products.sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(fused.probabilities["log_average"], products, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("fusions", "given"),
+    [(["early"], []), (["stacked", "early"], ["stacked"]), (["weighted", "average"], LATE[:2])],
+)
+def test_only_what_was_asked_for_is_given(fusions: list[str], given: list[str]) -> None:
+    labels, audio, video = made()
+    fused = fuse_late(audio, video, labels=labels, inner=INNER, fusions=fusions)
+    assert list(fused.probabilities) == list(given)
 
 
 @settings(max_examples=10, deadline=None)

@@ -1,5 +1,6 @@
 """Outcomes → scores: against numbers worked out by hand."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import mien.lab  # noqa: F401
@@ -17,7 +18,7 @@ from mien.lab.study import Outcome, Part
 NOTHING = np.full(8, np.nan)
 
 
-def clip(number: int, *, speaker: str, corpus: str = "mine") -> Performance:
+def clip(number: int, *, speaker: str | None, corpus: str = "mine") -> Performance:
     example = Example(
         key=str(number),
         emotion=EMOTIONS[number % 2],
@@ -25,6 +26,7 @@ def clip(number: int, *, speaker: str, corpus: str = "mine") -> Performance:
         path=Path(f"{number}.wav"),
         speaker=speaker,
         sex="female" if speaker == "a" else None,
+        intensity="strong" if number == 7 else None,
         has_sound=True,
     )
     return Performance(key=example.key, sound=example, picture=None)
@@ -77,8 +79,24 @@ def test_both_counts_are_what_they_say() -> None:
         "b": {"clips": 4, "accuracy": 0.75, "uar": 0.75},
     }
     assert audio["by_sex"] == {"female": {"clips": 4, "accuracy": 0.5, "uar": 0.5}}
-    assert audio["by_intensity"] == {}
+    assert audio["by_intensity"] == {"strong": {"clips": 1, "accuracy": 1.0, "uar": 1.0}}
     assert set(audio["by_emotion"]) == {"neutral", "calm"}
+    # 3 of 5 that are called neutral are, and 2 of 3 that are called calm.
+    assert audio["by_emotion"]["calm"] == {
+        "clips": 4, "recall": 0.5, "precision": pytest.approx(2 / 3), "f1": pytest.approx(4 / 7)
+    }  # fmt: skip
+    # All are sure: a wrong one is 2 away from the truth, and 3 of 8 are wrong.
+    assert audio["held_out"]["brier"]["value"] == pytest.approx(2 * 3 / 8)
+    assert audio["held_out"]["ece"]["value"] == pytest.approx(3 / 8)
+    surest = audio["reliability"][-1]
+    assert (surest["clips"], surest["confidence"], surest["accuracy"]) == (8, 1.0, 5 / 8)
+
+
+def test_intervals_are_over_speakers() -> None:
+    held_out = protocol_scores(OUTCOMES, CLIPS)["systems"]["audio"]["held_out"]
+    assert held_out["interval_over"] == "speakers"
+    # Of two speakers with 2 and 3 of 4 right, samples have one of them twice, or both.
+    assert held_out["accuracy"]["ci95"] == [0.5, 0.75]
 
 
 def test_a_clip_without_an_answer_is_counted_nowhere() -> None:
@@ -101,6 +119,71 @@ def test_folds_are_told() -> None:
         {"name": "1", "train": 3, "validation": 1, "test": 4, "speakers": ["a"]},
         {"name": "2", "train": 3, "validation": 1, "test": 4, "speakers": ["b"]},
     ]
+
+
+def twice() -> list[Outcome]:
+    """Repeat all with another seed, under which video is always wrong and labels are swapped."""
+    swapped = 1 - LABELS
+    return [
+        replace(
+            one,
+            part=replace(one.part, seed=1, test=one.part.test[:3]),
+            labels=swapped,
+            chosen={"audio": {"epoch": 4}},
+            systems={name: np.eye(8)[LABELS] for name in one.systems}
+            | {"audio": np.eye(8)[swapped]},
+        )
+        for one in OUTCOMES
+    ]
+
+
+def test_seeds_are_pooled_and_told_apart() -> None:
+    scores = protocol_scores([*OUTCOMES, *twice()], CLIPS)
+    audio, video = (scores["systems"][name] for name in ("audio", "video"))
+    assert {seed: found["accuracy"] for seed, found in audio["by_seed"].items()} == {
+        "0": 5 / 8,
+        "1": 1.0,
+    }
+    assert {seed: found["accuracy"] for seed, found in video["by_seed"].items()} == {
+        "0": 1.0,
+        "1": 0.0,
+    }
+    assert audio["held_out"]["clips"] == 8 + 6
+    assert audio["held_out"]["accuracy"]["value"] == pytest.approx(11 / 14)
+    # Folds are told once; what was chosen, of each seed.
+    assert [fold["test"] for fold in scores["folds"]] == [4, 4]
+    assert [(row["fold"], row["seed"]) for row in scores["chosen"]] == [
+        ("1", 0),
+        ("2", 0),
+        ("1", 1),
+        ("2", 1),
+    ]
+    assert scores["chosen"][2] == {"fold": "1", "seed": 1, "audio": {"epoch": 4}}
+    tests = {test["b"]: test for test in scores["tests"]}
+    # The average has 3 of 3 right of speaker a with one seed and 0 of 3 with the other, 4 and 0 of
+    # b; audio 2 of 3 and 3 of 3, 3 of 4 and 3 of 3.
+    assert tests["audio"]["difference"] == pytest.approx((3 / 6 - 5 / 6 + 4 / 7 - 6 / 7) / 2)
+    assert tests["audio"]["speakers"] == 2
+
+
+def test_late_fusions_are_tested_against_branches_and_joint_networks() -> None:
+    one = OUTCOMES[0]
+    names = ("audio", "video", "early", "attention", "average", "weighted", "stacked")
+    systems = dict.fromkeys(names, AUDIO[0])
+    tests = protocol_scores([replace(one, systems=systems)], CLIPS)["tests"]
+    assert [(test["a"], test["b"]) for test in tests] == [
+        (late, other) for late in names[4:] for other in names[:4]
+    ]
+    assert {test["measure"] for test in tests} == {"accuracy"}
+
+
+def test_clips_without_a_speaker_are_scored_but_are_nobody_s() -> None:
+    clips = [clip(0, speaker=None), *CLIPS[1:]]
+    scores = protocol_scores(OUTCOMES, clips)
+    assert scores["folds"][0]["speakers"] == ["a"]
+    audio = scores["systems"]["audio"]
+    assert audio["held_out"]["clips"] == 8
+    assert audio["by_speaker"]["a"]["clips"] == 3
 
 
 def test_speakers_of_two_corpora_are_different_people() -> None:
