@@ -295,6 +295,7 @@ def test_a_joint_network_added_to_a_finished_run_is_the_only_one_trained(
     out = tmp_path / "out"
     shutil.copytree(whole / "work" / "random80", out / "work" / "random80")
     shutil.rmtree(out / "work" / "random80" / "seed-0" / "1" / "early")
+    shutil.copytree(whole / "tables", out / "tables")
     trained: list[str] = []
 
     def noted(network: Any, *arguments: Any, **rest: Any) -> Any:
@@ -306,7 +307,11 @@ def test_a_joint_network_added_to_a_finished_run_is_the_only_one_trained(
     scores = evaluate([corpus], out, options=more)["protocols"]["random80"]["systems"]
     assert trained == ["early"]
     unbroken = read_scores(whole)["protocols"]["random80"]["systems"]
-    assert scores == {name: unbroken[name] for name in ("audio", "video", "early", "weighted")}
+    systems = ("audio", "video", "early", "weighted")
+    assert scores == {name: unbroken[name] for name in systems}
+    # Tables of what this run was not asked for are gone.
+    tables = {path.name for path in (out / "tables").iterdir()}
+    assert tables == {f"random80-{name}.csv" for name in systems}
 
 
 @pytest.mark.slow

@@ -141,6 +141,7 @@ def test_sound_and_pixels_of_performances_in_files_of_their_own(
         picture = sound.with_name(f"02{sound.stem[2:]}.mp4")
         # Of the first clip the picture is dark.
         face(picture, light=0.5 + 0.05 * place if place else 0)
+    stills(root / "faces")
     out = tmp_path / "out"
     asked = ["--protocol", "loso24", "--epochs", "1", "--fusion", "average"]
     assert evaluated(root, "--out", out, *asked) == 0
@@ -153,9 +154,11 @@ def test_sound_and_pixels_of_performances_in_files_of_their_own(
         for name, system in scores["protocols"]["loso24"]["systems"].items()
     }
     assert held_out == {"audio": 18, "video": 8, "average": 18}
-    (excluded,) = scores["corpus"]["excluded"]
-    assert excluded["clip"].endswith("02-01-03-01-01-01-01.mp4")
-    assert excluded["reason"] == "a face in too few frames"
+    reasons = {Path(e["clip"]).name: e["reason"] for e in scores["corpus"]["excluded"]}
+    assert reasons == {
+        "1.jpg": "a still; stills train embedders: mien train",
+        "02-01-03-01-01-01-01.mp4": "a face in too few frames",
+    }
 
 
 def melody(seed: int) -> np.ndarray:
@@ -287,6 +290,14 @@ def test_what_cannot_be_evaluated_is_refused_with_its_cure(  # noqa: PLR0917
     assert words in " ".join(told.split())
     assert "Traceback" not in told
     assert not out.exists()
+
+
+def test_what_cannot_be_split_is_refused_before_hours_of_features(
+    untrained: None, evaluated: Callable[..., int], tmp_path: Path
+) -> None:
+    asked = ["--protocol", "random80,luna5", "--cache", tmp_path / "cache"]
+    assert evaluated(one_speaker(tmp_path / "data"), "--out", tmp_path / "out", *asked) == REFUSED
+    assert not (tmp_path / "cache").exists()
 
 
 def test_a_folder_of_something_else_stays_as_it_is(
