@@ -78,8 +78,45 @@ def test_folder_without_bundle(tmp_path: Path, place: str) -> None:
 
 
 def test_newer_schema_asks_for_an_upgrade(folder: Path) -> None:
-    rewrite(folder, lambda manifest: manifest.update(schema=2))
+    rewrite(folder, lambda manifest: manifest.update(schema=3))
     with pytest.raises(BundleTooNew, match="upgrade mien"):
+        load_bundle(folder)
+
+
+def test_older_schema_without_calibration_is_refused(folder: Path) -> None:
+    rewrite(folder, lambda manifest: manifest.update(schema=1))
+    with pytest.raises(BundleMismatch, match="knew no calibration; train it again"):
+        load_bundle(folder)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda found: found.clear(), "must hold a fusion and answers"),
+        (lambda found: found.pop("fusion"), "fusion"),
+        (lambda found: found.update(fusion="stacked"), "fusion must be one of average"),
+        (lambda found: found["answers"].pop("fused"), "audio, fused, video, not of audio, video"),
+        (lambda found: found["answers"].update(smell={}), "not of audio, fused, smell, video"),
+        (lambda found: found["answers"].update(audio=3), "calibration"),
+        (lambda found: found["answers"]["audio"].update(temperature=0), "temperature must be"),
+        (lambda found: found["answers"]["audio"].update(temperature="1"), "temperature must be"),
+        (lambda found: found["answers"]["audio"].update(bias=[0] * 8), "bias"),
+        (lambda found: found["answers"]["audio"].update(clips=-1), "clips must be"),
+        (lambda found: found["answers"]["audio"].update(thresholds=[0.1] * 49), "50 falling"),
+        (lambda found: found["answers"]["audio"].update(thresholds=[0.1] * 51), "50 falling"),
+        (lambda found: found["answers"]["audio"].update(thresholds=[2] * 50), "50 falling"),
+        (
+            lambda found: found["answers"]["audio"].update(thresholds=[n / 100 for n in range(50)]),
+            "50 falling",
+        ),
+        (lambda found: found["answers"]["audio"].pop("thresholds"), "thresholds"),
+    ],
+)
+def test_a_calibration_that_does_not_fit_is_refused(
+    folder: Path, change: Callable[[dict[str, Any]], object], message: str
+) -> None:
+    rewrite(folder, lambda manifest: change(manifest["calibration"]))
+    with pytest.raises(BundleMismatch, match=message):
         load_bundle(folder)
 
 
@@ -104,7 +141,18 @@ def sign(folder: Path, manifest: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    "key", ["name", "labels", "config", "config_sha256", "networks", "golden", "training", "scores"]
+    "key",
+    [
+        "name",
+        "labels",
+        "config",
+        "config_sha256",
+        "networks",
+        "golden",
+        "training",
+        "scores",
+        "calibration",
+    ],
 )
 @pytest.mark.parametrize("wrong", [None, 3, []])
 def test_incomplete_manifest_is_refused(folder: Path, key: str, wrong: object) -> None:
@@ -171,6 +219,8 @@ def test_pickled_golden_output_is_never_opened(folder: Path) -> None:
 def test_bundle_of_one_branch_answers_for_it(folder: Path) -> None:
     def only_audio(manifest: dict[str, Any]) -> None:
         del manifest["networks"]["video"]
+        for name in ("video", "fused"):
+            del manifest["calibration"]["answers"][name]
         manifest["embedder"] = None
 
     rewrite(folder, only_audio)

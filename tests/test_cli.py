@@ -14,6 +14,7 @@ import mien
 from media_samples import claim_duration, clip_bytes, sine, sound_bytes, still_bytes
 from mien import cli
 from mien.bundle import DEFAULT_BUNDLE
+from mien.calibration import USUAL_RATE
 from mien.commands import shared
 from mien.errors import BundleNotFound
 from mien.lab.evaluate import EvaluationOptions
@@ -67,6 +68,20 @@ def test_predict_prints_for_a_person(capsys: pytest.CaptureFixture[str]) -> None
         assert word in printed.out
 
 
+def test_predict_abstains_when_it_is_not_sure_enough(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("predict", EXAMPLE, "--abstain-below", "1", "--json") == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert (answer["emotion"], answer["abstained"]) == (None, True)
+    assert answer["confidence"] == max(answer["probabilities"].values())
+
+
+def test_coverage_is_as_in_python(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("predict", EXAMPLE, "--json") == 0
+    assert json.loads(capsys.readouterr().out)["coverage"] == USUAL_RATE
+    assert run("predict", EXAMPLE, "--json", "--coverage", "0.75") == 0
+    assert json.loads(capsys.readouterr().out)["coverage"] == 0.75
+
+
 def test_predict_prints_json_lines(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("predict", EXAMPLE, "missing.mp4", EXAMPLE, "--json") == cli.SOME_CLIP_FAILED
     first, failed, last = map(json.loads, capsys.readouterr().out.splitlines())
@@ -108,6 +123,9 @@ def test_file_names_that_are_no_text(tmp_path: Path, options: list[str]) -> None
         (["--detector-model", "yunet.onnx"], "--detector yunet"),
         (["--detector", "yunet", "--detector-model", "none.onnx"], "none.onnx"),
         (["--out", "table.xlsx"], ".jsonl, .json or .csv"),
+        (["--abstain-below", "1.5"], "a probability, 0 to 1"),
+        (["--abstain-below", "nan"], "a probability, 0 to 1"),
+        (["--coverage", "1"], "coverage must be 0.5 to 0.99"),
     ],
 )
 def test_wrong_use_is_one_line_and_exit_code_2(

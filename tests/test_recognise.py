@@ -1,8 +1,11 @@
 import io
+import json
 import os
+import shutil
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -12,7 +15,10 @@ import skimage.data
 import mien
 from media_samples import sine, sound_bytes, still_bytes, write_clip
 from mien import EMOTIONS, Failure, Prediction, Recogniser
+from mien.bundle import DEFAULT_BUNDLE, MANIFEST, Networks, write_manifest
+from mien.calibration import AnswerCalibration, Calibration
 from mien.errors import DeviceUnavailable, InvalidArgument, UnreadableClip
+from mien.fusion import fuse, temper
 
 EXAMPLE = Path(__file__).parent.parent / "examples" / "astronaut.mp4"
 NO_DATA = "needs the sample clips: set MIEN_DATA to their folder"
@@ -42,23 +48,132 @@ def test_example_uses_both_branches(answer: Prediction) -> None:
     assert answer.duration_s == pytest.approx(3.8, abs=0.2)
 
 
-def test_fused_is_the_mean_and_emotion_its_largest(answer: Prediction) -> None:
+def calibrated(folder: Path, **changes: Any) -> Path:
+    """Copy the default bundle, calibrated in some made way."""
+    shutil.copytree(DEFAULT_BUNDLE, folder)
+    manifest = json.loads((folder / MANIFEST).read_text())
+    answers = {name: AnswerCalibration(**changes) for name in ("audio", "video", "fused")}
+    manifest["calibration"] = Calibration(fusion="average", answers=answers).to_dict()
+    write_manifest(folder, manifest)
+    return folder
+
+
+def test_fused_is_the_bundle_s_fusion_and_emotion_its_largest(
+    recogniser: Recogniser, answer: Prediction
+) -> None:
     audio, video = answer.audio.probabilities, answer.video.probabilities
     assert audio
     assert video
     assert answer.probabilities
-    for emotion in EMOTIONS:
-        mean = (audio[emotion] + video[emotion]) / 2
-        assert answer.probabilities[emotion] == pytest.approx(mean, abs=1e-6)
+    heard, seen = (np.array(list(row.values()), np.float32) for row in (audio, video))
+    calibration = recogniser.bundle.calibration
+    fused = fuse(heard, seen, method=calibration.fusion)
+    assert fused is not None
+    np.testing.assert_allclose(
+        list(answer.probabilities.values()), calibration.answers["fused"].apply(fused), atol=1e-6
+    )
     assert answer.confidence == max(answer.probabilities.values())
     assert answer.probabilities[str(answer.emotion)] == answer.confidence
+
+
+def test_each_answer_is_tempered(
+    recogniser: Recogniser, answer: Prediction, tmp_path: Path
+) -> None:
+    plain = Recogniser(calibrated(tmp_path / "plain")).predict(EXAMPLE)
+    modest = Recogniser(calibrated(tmp_path / "modest", temperature=3.0)).predict(EXAMPLE)
+    for branch in ("audio", "video"):
+        before, after = (
+            np.array(list(getattr(found, branch).probabilities.values()))
+            for found in (plain, modest)
+        )
+        np.testing.assert_allclose(after, temper(before, 3.0), atol=1e-5)
+    assert modest.confidence is not None
+    assert plain.confidence is not None
+    assert modest.confidence < plain.confidence
+
+
+def test_set_is_by_the_threshold_of_the_coverage_asked_for(tmp_path: Path) -> None:
+    bundle = calibrated(tmp_path / "b", clips=30, thresholds=(0.9,) * 40 + (0.3,) * 9 + (0.0,))
+    for coverage, size in ((0.8, 1), (0.9, 2), (0.99, 8)):
+        found = Recogniser(bundle, coverage=coverage).predict(EXAMPLE)
+        assert found.probabilities
+        ranked = sorted(EMOTIONS, key=found.probabilities.__getitem__, reverse=True)
+        assert found.set == tuple(ranked[:size])
+        assert found.coverage == coverage
+
+
+def test_a_bundle_without_calibration_has_no_set(tmp_path: Path) -> None:
+    assert Recogniser(calibrated(tmp_path / "plain")).predict(EXAMPLE).set is None
+
+
+def test_abstaining_keeps_the_probabilities(answer: Prediction) -> None:
+    assert not answer.abstained
+    assert answer.confidence is not None
+    level = Recogniser(abstain_below=answer.confidence).predict(EXAMPLE)
+    assert timeless(level) == timeless(answer)
+    above = Recogniser(abstain_below=min(1.0, answer.confidence + 1e-6)).predict(EXAMPLE)
+    assert above.abstained
+    assert above.emotion is None
+    assert timeless(replace(above, abstained=False, emotion=answer.emotion)) == timeless(answer)
+
+
+def test_no_answer_is_no_abstention() -> None:
+    seen = Recogniser(abstain_below=1).predict(still_bytes(skimage.data.coffee()))
+    assert (seen.abstained, seen.set, seen.emotion) == (False, None, None)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"abstain_below": -0.1}, {"abstain_below": 1.1}, {"coverage": 1}]
+)
+def test_wrong_certainty_is_told_at_once(wrong: dict[str, float]) -> None:
+    with pytest.raises(InvalidArgument, match=next(iter(wrong))):
+        mien.load(**wrong)  # type: ignore[arg-type]
+
+
+SECOND = np.arange(22_050) / 22_050
+HARD_SOUNDS = {
+    "almost silent": 1.2e-3 * np.sin(2 * np.pi * 100 * SECOND),
+    "one click": np.eye(1, 22_050, 11_025)[0],
+    "noise": np.random.default_rng(0).uniform(-1, 1, 22_050),
+    "clipped at full scale": np.sign(np.sin(2 * np.pi * 440 * SECOND)),
+    "direct current": np.ones(22_050),
+    "a tenth of a second": 0.5 * np.sin(2 * np.pi * 300 * SECOND[:2_205]),
+}
+
+
+@pytest.mark.parametrize("name", HARD_SOUNDS)
+def test_no_sound_makes_probabilities_that_are_none(recogniser: Recogniser, name: str) -> None:
+    heard = recogniser.predict(sound_bytes(HARD_SOUNDS[name][None].astype(np.float32), rate=22_050))
+    assert heard.audio.used
+    assert heard.probabilities
+    assert sum(heard.probabilities.values()) == pytest.approx(1, abs=1e-5)
+    assert all(0 <= value <= 1 for value in heard.probabilities.values())
+
+
+@pytest.mark.parametrize("colour", [(0, 0, 0), (255, 255, 255), (128, 128, 128), (255, 0, 0)])
+def test_no_face_of_one_colour_makes_probabilities_that_are_none(
+    recogniser: Recogniser, colour: tuple[int, int, int]
+) -> None:
+    networks = Networks(recogniser.bundle)
+    assert networks.embedder
+    faces = np.full((22, 48, 48, 3), colour, np.uint8)
+    seen = networks.answer("video", networks.embedder.embed(faces)[None])[0]
+    found = recogniser.bundle.calibration.combine(None, seen).fused
+    assert found is not None
+    assert np.isfinite(found).all()
+    assert found.sum() == pytest.approx(1, abs=1e-5)
+
+
+def test_a_black_picture_has_no_face(recogniser: Recogniser) -> None:
+    seen = recogniser.predict(still_bytes(np.zeros((480, 480, 3), np.uint8)))
+    assert (seen.emotion, seen.video.used) == (None, False)
 
 
 def test_json_has_the_contract_s_keys(answer: Prediction) -> None:
     values = answer.to_dict()
     assert list(values) == [
-        "clip", "emotion", "confidence", "probabilities", "audio", "video",
-        "duration_s", "faces_found", "bundle", "seconds",
+        "clip", "emotion", "confidence", "abstained", "set", "coverage", "probabilities",
+        "audio", "video", "duration_s", "faces_found", "bundle", "seconds",
     ]  # fmt: skip
     assert list(values["probabilities"]) == list(EMOTIONS)
     assert list(values["audio"]) == ["used", "reason", "probabilities"]

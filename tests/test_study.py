@@ -423,7 +423,7 @@ def test_recipes_follow_the_plan_and_joint_networks_the_audio_branch(
 def test_what_was_chosen_is_told(shown: list[Shown], tmp_path: Path) -> None:
     (outcome,) = run(study(tmp_path, fusions=FUSIONS), "random80")
     chosen = outcome.chosen
-    assert set(chosen) == {"audio", "video", "early", "attention", "weighted"}
+    assert set(chosen) == {"audio", "video", "early", "attention", "weighted", "log_average"}
     assert {chosen[name]["epoch"] for name in outcome.networks} == {3}
     assert chosen["audio"]["temperature"] > 0
     assert 0 <= chosen["weighted"]["audio"] <= 1

@@ -1,5 +1,6 @@
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ from rich.console import Console
 
 from mien import EMOTIONS, Failure, Prediction
 from mien.bundle import load_bundle
+from mien.calibration import AnswerCalibration, Calibration
 from mien.errors import InvalidArgument
 from mien.recognise import Branch
 from mien.writers import TableWriter, bundle_panel, json_line, panel
@@ -16,6 +18,9 @@ PREDICTION = Prediction(
     clip="ünïcode, with comma.mp4",
     emotion="happy",
     confidence=0.72,
+    abstained=False,
+    set=("happy", "surprised"),
+    coverage=0.9,
     probabilities=HAPPY,
     audio=Branch(True, None, HAPPY),
     video=Branch(False, "a face in 2 of 22 frames", None),
@@ -101,18 +106,37 @@ def test_no_terminal_is_too_narrow_for_the_answer(width: int) -> None:
     assert happy.count("72%") == 2
 
 
+def test_panel_tells_the_set_and_what_it_promises() -> None:
+    assert "in 90% of such clips one of happy, surprised" in text_of(panel(PREDICTION))
+    alone = replace(PREDICTION, set=("happy",), coverage=0.5)
+    assert "in 50% of such clips happy" in text_of(panel(alone))
+
+
+def test_panel_of_a_bundle_without_calibration_says_so() -> None:
+    assert "confidence is not calibrated" in text_of(panel(replace(PREDICTION, set=None)))
+
+
+def test_panel_of_an_abstention_says_what_it_would_have_been() -> None:
+    text = text_of(panel(replace(PREDICTION, emotion=None, abstained=True)))
+    assert "not sure enough: happy 72%" in text
+    # No emotion is shown as the answer.
+    assert "happy 72%, or else" in text
+
+
 def test_panel_without_an_answer_says_so() -> None:
     nothing = Prediction(
         **{
             **vars(PREDICTION),
             "emotion": None,
             "confidence": None,
+            "set": None,
             "probabilities": None,
             "audio": Branch(False, "no audio stream", None),
         }
     )
     text = text_of(panel(nothing))
     assert "no answer" in text
+    assert "set " not in text
     assert "audio  not used: no audio stream" in text
 
 
@@ -120,3 +144,16 @@ def test_bundle_panel_names_scores_and_terms() -> None:
     text = text_of(bundle_panel(load_bundle()), width=200)
     for word in ("audio", "video", "embedder", "held out", "licence", "calibrated"):
         assert word in text
+
+
+@pytest.mark.parametrize("branches", [["audio"], ["audio", "video"]])
+def test_bundle_panel_tells_how_it_is_calibrated(branches: list[str]) -> None:
+    bundle = load_bundle()
+    plain = Calibration.none(branches, fusion="log_average")
+    text = text_of(bundle_panel(replace(bundle, calibration=plain)), width=200)
+    assert "log_average" in text
+    assert "no: confidence may be far" in text
+    fitted = AnswerCalibration(temperature=1.25, clips=480)
+    warmed = replace(plain, answers=dict.fromkeys(plain.answers, fitted))
+    text = text_of(bundle_panel(replace(bundle, calibration=warmed)), width=200)
+    assert "audio by temperature 1.25 on 480 clips" in text

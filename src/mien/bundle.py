@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from mien.calibration import Calibration
 from mien.config import Config, config_hash
 from mien.embed import Embedder, hash_file
 from mien.emotions import EMOTIONS
@@ -23,7 +24,7 @@ from mien.errors import (
 )
 from mien.session import open_session
 
-SCHEMA = 1
+SCHEMA = 2
 MANIFEST = "bundle.json"
 BRANCHES = ("audio", "video")
 REQUIRED: dict[str, type] = {
@@ -35,9 +36,10 @@ REQUIRED: dict[str, type] = {
     "golden": dict,
     "training": dict,
     "scores": dict,
+    "calibration": dict,
     "licence": str,
 }
-"""What a manifest must hold beside its schema; ``embedder`` and ``calibration`` may be null."""
+"""What a manifest must hold beside its schema; ``embedder`` may be null."""
 GOLDEN_TOLERANCE = 1e-4
 """Largest difference of probabilities between processors that still counts as the same answer."""
 
@@ -53,6 +55,7 @@ class Bundle:
     path: Path
     manifest: Mapping[str, Any]
     config: Config
+    calibration: Calibration
     sha256: str
     """Of the manifest, which holds the checksums of all else: it identifies the whole bundle."""
 
@@ -77,7 +80,8 @@ def load_bundle(path: str | os.PathLike[str] | None = None) -> Bundle:
         BundleNotFound: no bundle there, or one of its files is missing.
         BundleChanged: a file differs from its checksum.
         BundleTooNew: written by a later mien.
-        BundleMismatch: labels in another order, or a manifest that lacks something.
+        BundleMismatch: labels in another order, a calibration that does not fit, or a manifest
+            that lacks something or is older than calibration.
 
     >>> load_bundle().name
     'default'
@@ -96,7 +100,11 @@ def load_bundle(path: str | os.PathLike[str] | None = None) -> Bundle:
             raise BundleChanged(f"{folder}: the config differs from its checksum; fetch it again")
         for entry in _entries(manifest).values():
             _check_file(folder, entry["file"], entry["sha256"])
-        return Bundle(folder, manifest, config, manifest["manifest_sha256"])
+        calibration = Calibration.from_dict(
+            manifest["calibration"],
+            branches=[branch for branch in BRANCHES if manifest["networks"].get(branch)],
+        )
+        return Bundle(folder, manifest, config, calibration, manifest["manifest_sha256"])
     except (AttributeError, KeyError, TypeError, InvalidArgument) as error:
         raise BundleMismatch(
             f"{folder / MANIFEST} is incomplete ({error}); export the bundle again"
@@ -249,6 +257,11 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
         raise BundleTooNew(
             f"{folder} has schema {manifest['schema']}, and this mien reads up to {SCHEMA}; "
             "upgrade mien (pip install --upgrade mien)"
+        )
+    if manifest["schema"] < SCHEMA:
+        raise BundleMismatch(
+            f"{folder} has schema {manifest['schema']}, which knew no calibration; train it again "
+            "with this mien"
         )
     if manifest.get("manifest_sha256") != _manifest_hash(manifest):
         raise BundleChanged(f"{path} differs from its own checksum; fetch the bundle again")

@@ -70,12 +70,25 @@ def predict(
         str | None, typer.Option(help="haar or yunet; the bundle's own else.")
     ] = None,
     detector_model: Annotated[Path | None, typer.Option(help="YuNet's ONNX file.")] = None,
+    abstain_below: Annotated[
+        float, typer.Option(help="Name no emotion when the likeliest is less likely: 0 to 1.")
+    ] = 0.0,
+    coverage: Annotated[
+        float, typer.Option(help="How often the set must hold the truth: 0.5 to 0.99.")
+    ] = 0.9,
 ) -> None:
     """Say what each clip expresses, how sure that is, and why."""
     from mien.recognise import Failure, Recogniser
     from mien.writers import TableWriter
 
-    recogniser = Recogniser(bundle, device=device, detector=detector, detector_model=detector_model)
+    recogniser = Recogniser(
+        bundle,
+        device=device,
+        detector=detector,
+        detector_model=detector_model,
+        abstain_below=abstain_below,
+        coverage=coverage,
+    )
     if out is not None and any(out.exists() and _same(out, clip) for clip in clips):
         raise InvalidArgument(f"--out {out} is one of the clips, which it would overwrite")
     failed = False

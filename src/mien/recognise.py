@@ -11,12 +11,13 @@ from typing import Any, overload
 import numpy as np
 
 from mien.bundle import Bundle, Networks, load_bundle
+from mien.calibration import USUAL_RATE, Calibrated, rate_place
 from mien.config import FacesConfig
 from mien.detectors import make_detector
 from mien.emotions import EMOTIONS
 from mien.errors import InvalidArgument, UnreadableClip
 from mien.faces import Faces, follow_faces
-from mien.fusion import Probabilities, fuse
+from mien.fusion import Probabilities
 from mien.media import Clip, ClipSource, Frame, clip_name, open_clip
 from mien.session import check_device
 from mien.speech import speech_features
@@ -30,6 +31,7 @@ class Branch:
     reason: str | None
     """Why the branch is out; ``None`` when it is used."""
     probabilities: dict[str, float] | None
+    """Calibrated, as those of the prediction."""
 
 
 @dataclass(frozen=True)
@@ -38,9 +40,16 @@ class Prediction:
 
     clip: str
     emotion: str | None
-    """The likeliest of the eight; ``None`` when neither branch could answer."""
+    """The likeliest of the eight; ``None`` when neither branch could answer, or abstained."""
     confidence: float | None
-    """Probability of ``emotion``, 0 to 1."""
+    """Probability of the likeliest, 0 to 1."""
+    abstained: bool
+    """Whether the likeliest was less likely than asked for, and is not given as ``emotion``."""
+    set: tuple[str, ...] | None
+    """Emotions of which one is the truth at the rate asked for, the likeliest first; ``None``
+    without an answer, or when the bundle was not calibrated."""
+    coverage: float
+    """That rate: how often such sets hold the truth."""
     probabilities: dict[str, float] | None
     audio: Branch
     video: Branch
@@ -54,7 +63,7 @@ class Prediction:
 
     def to_dict(self) -> dict[str, Any]:
         """Give plain values that JSON can hold."""
-        return asdict(self)
+        return {**asdict(self), "set": None if self.set is None else list(self.set)}
 
 
 @dataclass(frozen=True)
@@ -79,22 +88,33 @@ class Recogniser:
         device: ``"cpu"`` or ``"cuda"``; never silently another.
         detector: ``"haar"`` or ``"yunet"``; the bundle's own when ``None``.
         detector_model: YuNet's ONNX file.
+        abstain_below: give no emotion when the likeliest is less likely than this, 0 to 1.
+        coverage: how often a prediction's ``set`` must hold the truth, 0.5 to 0.99.
 
     Raises:
         BundleError: the bundle cannot be used.
         DeviceUnavailable: the device cannot be used.
-        InvalidArgument: an unknown device or detector, or a model file that is missing.
+        InvalidArgument: an unknown device or detector, a model file that is missing, or a
+            probability out of range.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each is one thing a user may ask for
         self,
         bundle: str | os.PathLike[str] | None = None,
         *,
         device: str = "cpu",
         detector: str | None = None,
         detector_model: str | os.PathLike[str] | None = None,
+        abstain_below: float = 0.0,
+        coverage: float = USUAL_RATE,
     ) -> None:
         check_device(device)
+        if not 0 <= abstain_below <= 1:
+            raise InvalidArgument(
+                f"abstain_below must be a probability, 0 to 1, not {abstain_below}"
+            )
+        rate_place(coverage)
+        self.abstain_below, self.coverage = abstain_below, coverage
         self.bundle: Bundle = load_bundle(bundle)
         self._networks = Networks(self.bundle, device=device)
         detector = detector or self.bundle.config.faces.detector
@@ -162,20 +182,34 @@ class Recogniser:
             duration = clip.duration_s
         video = self._video(faces)
         watch.lap("embed")
-        fused = fuse(audio, video)
-        best = None if fused is None else int(np.argmax(fused))
+        answer = self.bundle.calibration.combine(audio, video)
         return Prediction(
             clip=clip_name(source),
-            emotion=None if best is None else EMOTIONS[best],
-            confidence=None if fused is None or best is None else float(fused[best]),
-            probabilities=_named(fused),
-            audio=Branch(audio is not None, audio_reason, _named(audio)),
-            video=Branch(video is not None, video_reason, _named(video)),
+            **self._decide(answer),
+            coverage=self.coverage,
+            probabilities=_named(answer.fused),
+            audio=Branch(audio is not None, audio_reason, _named(answer.audio)),
+            video=Branch(video is not None, video_reason, _named(answer.video)),
             duration_s=round(duration, 3),
             faces_found=None if faces is None else round(faces.found / faces.frames, 3),
             bundle={"name": self.bundle.name, "sha256": self.bundle.sha256},
             seconds=watch.seconds(),
         )
+
+    def _decide(self, answer: Calibrated) -> dict[str, Any]:
+        """Say what is likeliest, how likely, and what else it may be."""
+        if answer.fused is None:
+            return {"emotion": None, "confidence": None, "abstained": False, "set": None}
+        best = int(np.argmax(answer.fused))
+        confidence = float(answer.fused[best])
+        abstained = confidence < self.abstain_below
+        calibration = self.bundle.calibration.answers[answer.by]
+        return {
+            "emotion": None if abstained else EMOTIONS[best],
+            "confidence": confidence,
+            "abstained": abstained,
+            "set": calibration.likely(answer.fused, rate=self.coverage),
+        }
 
     def _audio(self, clip: Clip) -> tuple[Probabilities | None, str | None]:
         if not self._networks.has("audio"):
@@ -204,12 +238,14 @@ class Recogniser:
         return probabilities
 
 
-def load(
+def load(  # noqa: PLR0913 - as Recogniser
     bundle: str | os.PathLike[str] | None = None,
     *,
     device: str = "cpu",
     detector: str | None = None,
     detector_model: str | os.PathLike[str] | None = None,
+    abstain_below: float = 0.0,
+    coverage: float = USUAL_RATE,
 ) -> Recogniser:
     """Load a bundle; the result predicts any number of clips.
 
@@ -218,7 +254,14 @@ def load(
     >>> load().bundle.name
     'default'
     """
-    return Recogniser(bundle, device=device, detector=detector, detector_model=detector_model)
+    return Recogniser(
+        bundle,
+        device=device,
+        detector=detector,
+        detector_model=detector_model,
+        abstain_below=abstain_below,
+        coverage=coverage,
+    )
 
 
 def predict(clip: ClipSource) -> Prediction:

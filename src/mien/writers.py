@@ -85,6 +85,7 @@ def panel(prediction: Prediction, *, width: int = 80) -> RenderableType:
         _bars(prediction, bar_width=min(BAR_WIDTH, max(1, (width - AROUND_BARS) // 3))),
         "",
         *_reasons(prediction),
+        *_likely(prediction),
         _times(prediction),
     )
 
@@ -97,8 +98,12 @@ def _headline(prediction: Prediction) -> Text:
     if prediction.probabilities is None or prediction.confidence is None:
         return line.append("no answer: neither the face nor the voice could be read", "yellow")
     ranked = sorted(prediction.probabilities.items(), key=lambda pair: -pair[1])
-    line.append(str(prediction.emotion), style="bold green")
-    line.append(f" {prediction.confidence:.0%}", style="green")
+    if prediction.abstained:
+        line.append("not sure enough", style="bold yellow")
+        line.append(f": {ranked[0][0]} {prediction.confidence:.0%}", style="yellow")
+    else:
+        line.append(str(prediction.emotion), style="bold green")
+        line.append(f" {prediction.confidence:.0%}", style="green")
     line.append(f", or else {ranked[1][0]} {ranked[1][1]:.0%}", style="dim")
     return line
 
@@ -146,6 +151,17 @@ def _reason(name: str, branch: Branch, *, verb: str, more: str) -> Text:
     return Text.assemble((f"{name}  ", "bold"), ("used", "green"), told)
 
 
+def _likely(prediction: Prediction) -> list[Text]:
+    if prediction.probabilities is None:
+        return []
+    if prediction.set is None:
+        told = "unknown: this bundle's confidence is not calibrated"
+        return [Text.assemble(("set    ", "bold"), (told, "yellow"))]
+    several = "one of " if len(prediction.set) > 1 else ""
+    told = f"in {prediction.coverage:.0%} of such clips {several}{', '.join(prediction.set)}"
+    return [Text.assemble(("set    ", "bold"), told)]
+
+
 def _times(prediction: Prediction) -> Text:
     stages: dict[str, Any] = prediction.seconds
     parts = ", ".join(f"{name} {value:.2f} s" for name, value in stages.items())
@@ -174,9 +190,19 @@ def bundle_panel(bundle: Bundle) -> RenderableType:
         row(key, _plain(manifest["training"][key]))
     for what, scores in manifest["scores"].items():
         row(f"held out, {what}", _plain(scores))
-    row("calibrated", "yes" if manifest["calibration"] else "no")
+    row("fusion", bundle.calibration.fusion)
+    row("calibrated", _calibrated(bundle))
     row("licence", manifest["licence"])
     return table
+
+
+def _calibrated(bundle: Bundle) -> str:
+    if not bundle.calibration.fitted:
+        return "no: confidence may be far from how often it is right"
+    return ", ".join(
+        f"{name} by temperature {answer.temperature:.2f} on {answer.clips} clips"
+        for name, answer in bundle.calibration.answers.items()
+    )
 
 
 def _plain(value: Any) -> str:

@@ -43,8 +43,8 @@ def fuse_late(
 
     A clip that only one branch answered for gets that branch's answer. ``average`` takes the
     probabilities as they are, as the paper does; ``weighted`` and ``log_average`` those that
-    each branch's temperature has calibrated; ``stacked`` is a logistic regression on their
-    logarithms.
+    each branch's temperature has calibrated, and then temper what comes of it, as a bundle does;
+    ``stacked`` is a logistic regression on their logarithms.
 
     Args:
         audio: probabilities, shape ``(clips, 8)``; NaN where there is no answer.
@@ -72,12 +72,18 @@ def fuse_late(
         temper(branch, degree) for branch, degree in zip((audio, video), temperatures, strict=True)
     )
     weight = fit_weight(truth, heard[known], seen[known])
+    mixed = {
+        "weighted": _present(fuse(heard, seen, method="weighted", weights=(weight, 1 - weight))),
+        "log_average": _present(fuse(heard, seen, method="log_average")),
+    }
+    degrees = {name: fit_temperature(truth, table[known]) for name, table in mixed.items()}
+    for name, table in mixed.items():
+        table[both] = temper(table[both], degrees[name])
     stacked = average.copy()
     stacked[both] = fit_stack(truth, audio[known], video[known]).predict(audio[both], video[both])
     fused = {
         "average": average,
-        "weighted": _present(fuse(heard, seen, method="weighted", weights=(weight, 1 - weight))),
-        "log_average": _present(fuse(heard, seen, method="log_average")),
+        **mixed,
         "stacked": stacked,
     }
     return Fused(
@@ -85,7 +91,8 @@ def fuse_late(
         {
             "audio": {"temperature": temperatures[0]},
             "video": {"temperature": temperatures[1]},
-            "weighted": {"audio": weight},
+            "weighted": {"audio": weight, "temperature": degrees["weighted"]},
+            "log_average": {"temperature": degrees["log_average"]},
         },
     )
 

@@ -56,6 +56,10 @@ class Preset:
     video: Design
     expression_recipe: Recipe | None
     """How the preset trains its own embedder; ``None`` when one must be given."""
+    fusion: str
+    """One of :data:`mien.calibration.FUSIONS`."""
+    calibrated: bool
+    """Whether temperatures and sets are fitted; the paper's probabilities are as they come."""
 
 
 def _heard_standardisation(
@@ -139,6 +143,8 @@ PRESETS = {
             recipe=Recipe(),
         ),
         expression_recipe=None,
+        fusion="average",
+        calibrated=False,
     ),
     "mien": Preset(
         audio=_light_audio,
@@ -159,5 +165,7 @@ PRESETS = {
             weight_decay=1e-4,
             keep="best",
         ),
+        fusion="log_average",
+        calibrated=True,
     ),
 }

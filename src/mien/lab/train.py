@@ -26,17 +26,21 @@ from mien.bundle import (
     verify_bundle,
     write_manifest,
 )
+from mien.calibration import Calibration
 from mien.config import Config, EmbeddingConfig, FacesConfig, SpeechConfig, config_hash
 from mien.detectors import make_detector
 from mien.embed import Embedder
 from mien.emotions import EMOTIONS
 from mien.errors import BundleError, InvalidArgument
 from mien.lab.answers import ANSWER_BATCH
-from mien.lab.corpora import Example
+from mien.lab.calibrate import FEWEST, Unseen, calibrate
+from mien.lab.corpora import Example, targets
+from mien.lab.crossfit import cross_fit
 from mien.lab.dataset import (
     Arrays,
     Batches,
     FeatureCache,
+    Loaded,
     augment_stills,
     clip_embeddings,
     sequence_embeddings,
@@ -104,6 +108,7 @@ class _Run:
         self._require_embedder()
         self.scores: dict[str, dict[str, float]] = {}
         self.fitted: dict[str, Fitted] = {}
+        self.unseen: dict[str, Unseen] = {}
 
     def _require_embedder(self) -> None:
         if self.options.embedder or not self.data.seen:
@@ -201,11 +206,10 @@ class _Run:
             "seed": self.options.seed,
         }
         train = speech_arrays(split.train, augmented=True, **shared)
-        variants = len(train.arrays.inputs) // len(train.examples)
         validation = None
         if split.validation:
-            validation = speech_arrays(split.validation, augmented=False, **shared).arrays
-        self._fit_branch("audio", self.audio, train.arrays, validation, folder, variants=variants)
+            validation = speech_arrays(split.validation, augmented=False, **shared)
+        self._fit_branch("audio", self.audio, train, validation, folder)
         if not split.test:
             return None
         return speech_arrays(split.test, augmented=False, **shared).arrays
@@ -215,9 +219,9 @@ class _Run:
         train = self._embedded(split.train, embedder)
         validation = self._embedded(split.validation, embedder) if split.validation else None
         self._fit_branch("video", self.video, train, validation, folder)
-        return self._embedded(split.test, embedder) if split.test else None
+        return self._embedded(split.test, embedder).arrays if split.test else None
 
-    def _embedded(self, examples: Sequence[Example], embedder: Embedder) -> Arrays:
+    def _embedded(self, examples: Sequence[Example], embedder: Embedder) -> Loaded:
         shared: dict[str, Any] = {
             "config": self.faces,
             "embedder": embedder,
@@ -228,39 +232,43 @@ class _Run:
         parts = []
         if clips:
             detector = make_detector(self.faces.detector, model=None)
-            parts.append(clip_embeddings(clips, detector=detector, **shared).arrays)
+            parts.append(clip_embeddings(clips, detector=detector, **shared))
         if stills:
             crops = still_crops(stills, config=self.faces)
-            parts.append(sequence_embeddings(crops, seed=self.options.seed, **shared))
+            sequences = sequence_embeddings(crops, seed=self.options.seed, **shared)
+            parts.append(Loaded(tuple(stills), sequences, excluded=()))
         # One part is passed on as it is: a copy of all FER2013's embeddings is gigabytes.
         if len(parts) == 1:
             return parts[0]
-        return Arrays(
-            np.concatenate([part.inputs for part in parts]),
-            np.concatenate([part.targets for part in parts]),
+        return Loaded(
+            examples=tuple(example for part in parts for example in part.examples),
+            arrays=Arrays(
+                np.concatenate([part.arrays.inputs for part in parts]),
+                np.concatenate([part.arrays.targets for part in parts]),
+            ),
+            excluded=tuple(exclusion for part in parts for exclusion in part.excluded),
         )
 
-    def _fit_branch(  # noqa: PLR0913 - which, how, two parts of data, where
+    def _fit_branch(
         self,
         branch: str,
         design: Design,
-        train: Arrays,
-        validation: Arrays | None,
+        train: Loaded,
+        validation: Loaded | None,
         folder: Path,
-        *,
-        variants: int = 1,
     ) -> None:
         recipe = self._recipe(design.recipe)
+        variants = len(train.arrays.inputs) // len(train.examples)
         keras.utils.set_random_seed(self.options.seed)
         self.fitted[branch] = fitted = fit(
-            design.network(train.inputs),
+            design.network(train.arrays.inputs),
             Batches(
-                train,
+                train.arrays,
                 batch_size=recipe.batch_size,
                 seed=self.options.seed,
                 variants=variants if recipe.variants == "one" else 1,
             ),
-            validation=validation,
+            validation=None if validation is None else validation.arrays,
             recipe=recipe,
             folder=self.options.work / branch,
             resume=self.options.resume,
@@ -273,6 +281,26 @@ class _Run:
             output_name="probabilities",
             metadata={"mien.network": fitted.network.name},
         )
+        if self.preset.calibrated:
+            self.unseen[branch] = (
+                self._cross_fit(branch, design, train)
+                if validation is None
+                else _unseen(fitted, validation)
+            )
+
+    def _cross_fit(self, branch: str, design: Design, train: Loaded) -> Unseen:
+        unseen = cross_fit(
+            train,
+            design=design,
+            recipe=self._recipe(design.recipe),
+            seed=self.options.seed,
+            folder=self.options.work / branch,
+            resume=self.options.resume,
+        )
+        if unseen.examples:
+            wanted = np.stack([targets(example) for example in unseen.examples])
+            self.scores[f"{branch} out of fold"] = _score(unseen.probabilities, wanted)
+        return unseen
 
     def _recipe(self, recipe: Recipe) -> Recipe:
         return replace(
@@ -293,6 +321,7 @@ class _Run:
         )
         config = Config(speech=self.speech, faces=self.faces, embedding=embedding)
         manifest = self._manifest(folder, name, config, embedder)
+        manifest["calibration"] = self._calibration(list(manifest["networks"])).to_dict()
         inputs: dict[str, Any] = golden_inputs(config)
         np.savez(folder / "golden.npz", **inputs)
         write_manifest(folder, manifest)
@@ -304,6 +333,16 @@ class _Run:
                 answers = np.concatenate(list(_answers(networks, branch, arrays.inputs)))
                 self.scores[branch] = _score(answers, arrays.targets)
         write_manifest(folder, {**manifest, "scores": self.scores})
+
+    def _calibration(self, branches: Sequence[str]) -> Calibration:
+        if not self.preset.calibrated:
+            return Calibration.none(branches, fusion=self.preset.fusion)
+        found = calibrate(self.unseen, fusion=self.preset.fusion, seed=self.options.seed)
+        for name, answer in found.calibration.answers.items():
+            if not answer.clips:
+                logger.warning("%s is not calibrated: fewer than %d clips", name, FEWEST)
+        self.scores |= {f"{name} calibrated": found for name, found in found.scores.items()}
+        return found.calibration
 
     def _manifest(
         self, folder: Path, name: str, config: Config, embedder: Embedder | None
@@ -336,7 +375,6 @@ class _Run:
             "training": self._training(),
             "scores": {},
             "licence": "of the weights: as the corpora they were trained on allow; see NOTICE",
-            "calibration": None,
         }
 
     def _training(self) -> dict[str, Any]:
@@ -377,10 +415,17 @@ def _answers(networks: Networks, branch: str, inputs: np.ndarray) -> Iterator[np
         yield networks.answer(branch, inputs[start : start + ANSWER_BATCH])
 
 
-def _score(answers: np.ndarray, targets: np.ndarray) -> dict[str, float]:
+def _unseen(fitted: Fitted, validation: Loaded) -> Unseen:
+    answers = fitted.network.predict(validation.arrays.inputs, verbose=0)
+    return Unseen(
+        examples=validation.examples, probabilities=answers, folds=np.zeros(len(answers), int)
+    )
+
+
+def _score(answers: np.ndarray, truth: np.ndarray) -> dict[str, float]:
     """Score answers; classes that a corpus cannot tell apart, as neutral and calm, count as one."""
-    merged, wanted = answers.copy(), targets.copy()
-    for row in np.unique(targets, axis=0):
+    merged, wanted = answers.copy(), truth.copy()
+    for row in np.unique(truth, axis=0):
         together = np.flatnonzero(row)
         if len(together) > 1:
             for table in (merged, wanted):

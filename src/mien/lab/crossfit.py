@@ -1,0 +1,85 @@
+"""What a branch says of its own training clips, each by a network that was not trained on it."""
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from sklearn.model_selection import GroupKFold
+
+from mien.lab.answers import train_and_ask
+from mien.lab.calibrate import Unseen
+from mien.lab.corpora import Example
+from mien.lab.dataset import Arrays, Batches, Loaded
+from mien.lab.fit import Recipe
+from mien.lab.presets import Design
+from mien.lab.protocols import SPEAKER_GROUPS, performance_of, speaker_groups, speaker_of
+
+
+def cross_fit(  # noqa: PLR0913 - clips, which network, how, where, whether anew
+    loaded: Loaded, *, design: Design, recipe: Recipe, seed: int, folder: Path, resume: bool
+) -> Unseen:
+    """Train a network for each group of speakers on all others, and ask it about that group.
+
+    Args:
+        loaded: the training clips; the variants of a clip follow each other, and the first is the
+            clip as it is.
+        design: of the network.
+        recipe: keeps the last epoch: nothing is set aside to choose one by.
+        seed: of groups, weights and batches.
+        folder: where answers are kept.
+        resume: take up what was answered before.
+
+    Returns:
+        Answers for all clips, none when there is but one group.
+
+    Raises:
+        TrainingDataError: as :func:`mien.lab.fit.fit`.
+    """
+    variants = len(loaded.arrays.inputs) // len(loaded.examples)
+    folds = fold_numbers(loaded.examples, seed=seed)
+    names = np.unique(folds)
+    if len(names) < 2:
+        return Unseen(examples=(), probabilities=np.zeros((0, 8)), folds=folds[:0])
+    probabilities = np.full((len(folds), loaded.arrays.targets.shape[1]), np.nan)
+    for fold in names:
+        tested = folds == fold
+        rows = np.repeat(~tested, variants)
+        training = Arrays(loaded.arrays.inputs[rows], loaded.arrays.targets[rows])
+        probabilities[tested] = train_and_ask(
+            partial(design.network, training.inputs),
+            Batches(
+                training,
+                batch_size=recipe.batch_size,
+                seed=seed,
+                variants=variants if recipe.variants == "one" else 1,
+            ),
+            validation=None,
+            asked=loaded.arrays.inputs[::variants][tested],
+            recipe=recipe,
+            folder=folder / f"fold-{fold}",
+            resume=resume,
+        ).probabilities
+    return Unseen(examples=loaded.examples, probabilities=probabilities, folds=folds)
+
+
+def fold_numbers(examples: Sequence[Example], *, seed: int) -> np.ndarray:
+    """Number the group of each clip: whole speakers, or whole performances where none is named.
+
+    RAVDESS's speakers are grouped as Luna-Jiménez et al. (2022) do.
+
+    Returns:
+        Shape ``(clips,)``; one number when there is nothing to part.
+    """
+    if all(example.speaker for example in examples):
+        group_of = speaker_groups(examples, seed=seed)
+        if len(set(group_of.values())) > 1:
+            return np.array([group_of[speaker_of(example)] for example in examples])
+    names = ["\0".join(performance_of(example)) for example in examples]
+    folds = np.ones(len(names), int)
+    count = min(SPEAKER_GROUPS, len(set(names)))
+    if count > 1:
+        parts = GroupKFold(count, shuffle=True, random_state=seed).split(names, groups=names)
+        for number, (_, tested) in enumerate(parts, 1):
+            folds[tested] = number
+    return folds
