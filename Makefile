@@ -1,6 +1,7 @@
 # make demo   install into .venv and read the example clip
 # make test   install what tests need and run them
 # make check  format, lint, types, import rules
+# make bundle train the embedded bundle anew from MIEN_DATA (hours on two cores); goes on where it stopped
 # make lock   write constraints.txt anew from the registry's newest versions
 
 VENV := .venv
@@ -11,7 +12,7 @@ PYTHON ?= $(firstword $(foreach name,python3 python3.13 python3.12 python3.11,$(
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 EXAMPLE := examples/astronaut.mp4
 
-.PHONY: demo test check reference lock clean
+.PHONY: demo test check bundle reference lock clean
 
 demo: $(VENV)/.run
 	@$(BIN)/mien predict $(EXAMPLE)
@@ -24,6 +25,12 @@ check: $(VENV)/.test
 	$(BIN)/ruff check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+bundle: $(VENV)/.test
+	@test -n "$(MIEN_DATA)" || { echo "MIEN_DATA must name the folder that holds ravdess and" \
+		"fer2013.zip: make bundle MIEN_DATA=..."; exit 1; }
+	@$(BIN)/mien train $(MIEN_DATA)/ravdess $(MIEN_DATA)/fer2013.zip --preset mien --resume \
+		--out src/mien/bundles/default --work bundle.work
 
 reference: $(VENV)/.reference
 

@@ -39,7 +39,7 @@ REQUIRED: dict[str, type] = {
     "calibration": dict,
     "licence": str,
 }
-"""What a manifest must hold beside its schema; ``embedder`` may be null."""
+"""What a manifest must hold beside its schema; ``embedder`` may be null, ``card`` missing."""
 GOLDEN_TOLERANCE = 1e-4
 """Largest difference of probabilities between processors that still counts as the same answer."""
 
@@ -65,7 +65,7 @@ class Bundle:
         return str(self.manifest["name"])
 
     def file(self, part: str) -> Path | None:
-        """Path of the ``audio``, ``video``, ``embedder`` or ``golden`` file, if it has one."""
+        """Path of the ``audio``, ``video``, ``embedder``, ``golden`` or ``card`` file, if any."""
         entry = _entries(self.manifest).get(part)
         return self.path / entry["file"] if entry else None
 
@@ -286,7 +286,7 @@ def _manifest_hash(manifest: Mapping[str, Any]) -> str:
 
 def _entries(manifest: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """Parts of the bundle that are files."""
-    entries = {"golden": manifest["golden"], "embedder": manifest.get("embedder")}
+    entries = {name: manifest.get(name) for name in ("golden", "embedder", "card")}
     entries |= {branch: manifest["networks"].get(branch) for branch in BRANCHES}
     return {part: entry for part, entry in entries.items() if entry}
 

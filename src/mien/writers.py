@@ -189,10 +189,13 @@ def bundle_panel(bundle: Bundle) -> RenderableType:
     for key in ("preset", "corpora", "protocol"):
         row(key, _plain(manifest["training"][key]))
     for what, scores in manifest["scores"].items():
-        row(f"held out, {what}", _plain(scores))
+        plain = {name: value for name, value in scores.items() if not isinstance(value, dict)}
+        row(f"held out, {what}", _plain(plain))
     row("fusion", bundle.calibration.fusion)
     row("calibrated", _calibrated(bundle))
     row("licence", manifest["licence"])
+    if card := bundle.file("card"):
+        row("more", str(card))
     return table
 
 

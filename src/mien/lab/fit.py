@@ -78,6 +78,7 @@ def fit(  # noqa: PLR0913 - network, two parts of data, how, where, whether anew
         tensorboard: folder that TensorBoard reads losses from; ``None`` for none.
 
     Raises:
+        InvalidArgument: the recipe keeps the best epoch and there is nothing to choose it by.
         TrainingDataError: a part is empty; the loss is not finite; the checkpoint was made with
             another recipe or other data, or is damaged.
     """

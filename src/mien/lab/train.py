@@ -34,7 +34,7 @@ from mien.emotions import EMOTIONS
 from mien.errors import BundleError, InvalidArgument
 from mien.lab.answers import ANSWER_BATCH
 from mien.lab.calibrate import FEWEST, Unseen, calibrate
-from mien.lab.corpora import Example, targets
+from mien.lab.corpora import Example
 from mien.lab.crossfit import cross_fit
 from mien.lab.dataset import (
     Arrays,
@@ -49,13 +49,16 @@ from mien.lab.dataset import (
 )
 from mien.lab.export import export_onnx
 from mien.lab.fit import Fitted, Recipe, fit
-from mien.lab.metrics import score
+from mien.lab.held_out import held_out_scores
+from mien.lab.model_card import licence_of, model_card
 from mien.lab.networks import embedder_of, expression_network
 from mien.lab.presets import PRESETS, Design
 from mien.lab.splits import Split
 from mien.lab.training_data import TrainingData, TrainingOptions
 
 logger = logging.getLogger(__name__)
+
+CARD = "model-card.md"
 
 
 def train_bundle(data: Sequence[Path], out: Path, *, options: TrainingOptions) -> Bundle:
@@ -106,7 +109,7 @@ class _Run:
         self.speech, self.faces = SpeechConfig(), FacesConfig()
         self.data = TrainingData(data, options)
         self._require_embedder()
-        self.scores: dict[str, dict[str, float]] = {}
+        self.scores: dict[str, dict[str, Any]] = {}
         self.fitted: dict[str, Fitted] = {}
         self.unseen: dict[str, Unseen] = {}
 
@@ -196,9 +199,9 @@ class _Run:
         if split.test:
             test = still_crops(split.test, config=self.faces)
             answers = network.predict(test.inputs, batch_size=256, verbose=0)
-            self.scores["expression"] = _score(answers, test.targets)
+            self.scores["expression"] = held_out_scores(split.test, answers)
 
-    def _audio(self, folder: Path) -> Arrays | None:
+    def _audio(self, folder: Path) -> Loaded | None:
         split = self.data.split(self.data.sounding, recipe=self.audio.recipe)
         shared: dict[str, Any] = {
             "config": self.speech,
@@ -212,14 +215,14 @@ class _Run:
         self._fit_branch("audio", self.audio, train, validation, folder)
         if not split.test:
             return None
-        return speech_arrays(split.test, augmented=False, **shared).arrays
+        return speech_arrays(split.test, augmented=False, **shared)
 
-    def _video(self, folder: Path, embedder: Embedder) -> Arrays | None:
+    def _video(self, folder: Path, embedder: Embedder) -> Loaded | None:
         split = self.data.split(self.data.seen, recipe=self.video.recipe)
         train = self._embedded(split.train, embedder)
         validation = self._embedded(split.validation, embedder) if split.validation else None
         self._fit_branch("video", self.video, train, validation, folder)
-        return self._embedded(split.test, embedder).arrays if split.test else None
+        return self._embedded(split.test, embedder) if split.test else None
 
     def _embedded(self, examples: Sequence[Example], embedder: Embedder) -> Loaded:
         shared: dict[str, Any] = {
@@ -298,8 +301,9 @@ class _Run:
             resume=self.options.resume,
         )
         if unseen.examples:
-            wanted = np.stack([targets(example) for example in unseen.examples])
-            self.scores[f"{branch} out of fold"] = _score(unseen.probabilities, wanted)
+            self.scores[f"{branch} out of fold"] = held_out_scores(
+                unseen.examples, unseen.probabilities
+            )
         return unseen
 
     def _recipe(self, recipe: Recipe) -> Recipe:
@@ -314,7 +318,7 @@ class _Run:
         folder: Path,
         name: str,
         embedder: Embedder | None,
-        tested: dict[str, Arrays | None],
+        tested: dict[str, Loaded | None],
     ) -> None:
         embedding = EmbeddingConfig(
             name=embedder.name if embedder else "none", width=embedder.width if embedder else 0
@@ -328,11 +332,13 @@ class _Run:
         networks = Networks(load_bundle(folder))
         outputs: dict[str, Any] = golden_outputs(networks, inputs)
         np.savez(folder / "golden.npz", **inputs, **outputs)
-        for branch, arrays in tested.items():
-            if arrays is not None and len(arrays.inputs):
-                answers = np.concatenate(list(_answers(networks, branch, arrays.inputs)))
-                self.scores[branch] = _score(answers, arrays.targets)
-        write_manifest(folder, {**manifest, "scores": self.scores})
+        for branch, loaded in tested.items():
+            if loaded is not None:
+                answers = np.concatenate(list(_answers(networks, branch, loaded.arrays.inputs)))
+                self.scores[branch] = held_out_scores(loaded.examples, answers)
+        manifest["scores"] = self.scores
+        (folder / CARD).write_text(model_card(manifest), encoding="utf-8")
+        write_manifest(folder, {**manifest, "card": {"file": CARD}})
 
     def _calibration(self, branches: Sequence[str]) -> Calibration:
         if not self.preset.calibrated:
@@ -374,17 +380,19 @@ class _Run:
             "golden": {"file": "golden.npz"},
             "training": self._training(),
             "scores": {},
-            "licence": "of the weights: as the corpora they were trained on allow; see NOTICE",
+            "licence": licence_of(self._corpora()),
         }
 
-    def _training(self) -> dict[str, Any]:
+    def _corpora(self) -> dict[str, int]:
         performances = {
             (example.corpus, example.key) for example in (*self.data.sounding, *self.data.seen)
         }
-        corpora = dict(sorted(Counter(corpus for corpus, _ in performances).items()))
+        return dict(sorted(Counter(corpus for corpus, _ in performances).items()))
+
+    def _training(self) -> dict[str, Any]:
         return {
             "preset": self.options.preset,
-            "corpora": corpora,
+            "corpora": self._corpora(),
             "protocol": self._protocol(),
             "leak_override": self.options.allow_leak,
             "seed": self.options.seed,
@@ -420,17 +428,3 @@ def _unseen(fitted: Fitted, validation: Loaded) -> Unseen:
     return Unseen(
         examples=validation.examples, probabilities=answers, folds=np.zeros(len(answers), int)
     )
-
-
-def _score(answers: np.ndarray, truth: np.ndarray) -> dict[str, float]:
-    """Score answers; classes that a corpus cannot tell apart, as neutral and calm, count as one."""
-    merged, wanted = answers.copy(), truth.copy()
-    for row in np.unique(truth, axis=0):
-        together = np.flatnonzero(row)
-        if len(together) > 1:
-            for table in (merged, wanted):
-                table[:, together[0]] = table[:, together].sum(axis=1)
-                table[:, together[1:]] = 0.0
-    told_apart = int((wanted > 0).any(axis=0).sum())
-    scores = score(wanted.argmax(axis=1), merged.argmax(axis=1), classes=len(EMOTIONS))
-    return {**scores, "classes": told_apart}
