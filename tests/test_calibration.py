@@ -1,4 +1,5 @@
 import json
+from typing import Any
 
 import numpy as np
 import pytest
@@ -25,7 +26,7 @@ FACE = np.array([0.1, 0.1, 0.6, 0.1, 0.025, 0.025, 0.025, 0.025], np.float32)
 FITTED = Calibration(
     fusion="log_average",
     answers={
-        "audio": AnswerCalibration(temperature=2.0, clips=30, thresholds=FALLING),
+        "audio": AnswerCalibration(temperature=2.0, clips=300, thresholds=FALLING),
         "video": AnswerCalibration(temperature=0.5, clips=40, thresholds=FALLING),
         FUSED: AnswerCalibration(temperature=0.8, clips=30, thresholds=FALLING),
     },
@@ -54,15 +55,15 @@ def test_one_branch_answers_by_its_own_temperature(branch: str, temperature: flo
 
 def test_no_branch_no_answer() -> None:
     found = FITTED.combine(None, None)
-    assert (found.audio, found.video, found.fused) == (None, None, None)
+    assert (found.audio, found.video, found.fused, found.by) == (None, None, None, None)
 
 
 def test_without_calibration_the_paper_s_mean_is_left() -> None:
     found = Calibration.none(["audio", "video"]).combine(VOICE, FACE)
     assert found.fused is not None
-    np.testing.assert_allclose(found.fused, (VOICE + FACE) / 2, atol=1e-6)
-    assert not Calibration.none(["audio"]).fitted
-    assert FITTED.fitted
+    np.testing.assert_array_equal(found.fused, (VOICE + FACE) / 2)
+    sure = np.array([1, 1e-9, 0, 0, 0, 0, 0, 0], np.float32)
+    np.testing.assert_array_equal(AnswerCalibration().apply(sure), sure)
 
 
 def test_it_comes_back_from_json() -> None:
@@ -88,10 +89,21 @@ def test_without_calibration_there_is_no_set() -> None:
 
 @pytest.mark.parametrize("rate", [0.49, 0.991, 1.0, 0, -1, float("nan"), True, "0.9", None])
 def test_a_rate_out_of_range_is_named(rate: object) -> None:
-    with pytest.raises(InvalidArgument, match=r"coverage must be 0\.5 to 0\.99"):
+    with pytest.raises(InvalidArgument, match=r"set_rate must be 0\.5 to 0\.99"):
         rate_place(rate)  # type: ignore[arg-type]
-    with pytest.raises(InvalidArgument, match="coverage"):
+    with pytest.raises(InvalidArgument, match="set_rate"):
         AnswerCalibration().likely(FACE, rate=rate)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("rate", [np.float32(0.9), np.float64(0.5), 0.99])
+def test_a_rate_may_be_any_number(rate: float) -> None:
+    assert rate_place(rate) in {0, 40, 41, 49}
+
+
+@pytest.mark.parametrize("wrong", [{"clips": 480}, {"thresholds": FALLING}, {"clips": True}])
+def test_clips_and_thresholds_belong_together(wrong: dict[str, Any]) -> None:
+    with pytest.raises(InvalidArgument, match="clips"):
+        AnswerCalibration(**wrong)
 
 
 def test_each_known_rate_is_found_and_others_rounded_up() -> None:

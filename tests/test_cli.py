@@ -16,7 +16,7 @@ from mien import cli
 from mien.bundle import DEFAULT_BUNDLE
 from mien.calibration import USUAL_RATE
 from mien.commands import shared
-from mien.errors import BundleNotFound
+from mien.errors import BundleNotFound, InvalidArgument
 from mien.lab.evaluate import EvaluationOptions
 from mien.lab.study import FUSIONS
 from mien.lab.training_data import TrainingOptions
@@ -75,11 +75,19 @@ def test_predict_abstains_when_it_is_not_sure_enough(capsys: pytest.CaptureFixtu
     assert answer["confidence"] == max(answer["probabilities"].values())
 
 
-def test_coverage_is_as_in_python(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run("predict", EXAMPLE, "--json") == 0
-    assert json.loads(capsys.readouterr().out)["coverage"] == USUAL_RATE
-    assert run("predict", EXAMPLE, "--json", "--coverage", "0.75") == 0
-    assert json.loads(capsys.readouterr().out)["coverage"] == 0.75
+@pytest.mark.parametrize(("asked", "told"), [((), USUAL_RATE), (("--set-rate", "0.75"), 0.75)])
+def test_set_rate_is_as_in_python(
+    asked: tuple[str, ...], told: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[float] = []
+
+    def noted(*_: object, set_rate: float, **__: object) -> None:
+        given.append(set_rate)
+        raise InvalidArgument("far enough")
+
+    monkeypatch.setattr("mien.recognise.Recogniser", noted)
+    assert run("predict", EXAMPLE, *asked) == 2
+    assert given == [told]
 
 
 def test_predict_prints_json_lines(capsys: pytest.CaptureFixture[str]) -> None:
@@ -125,7 +133,7 @@ def test_file_names_that_are_no_text(tmp_path: Path, options: list[str]) -> None
         (["--out", "table.xlsx"], ".jsonl, .json or .csv"),
         (["--abstain-below", "1.5"], "a probability, 0 to 1"),
         (["--abstain-below", "nan"], "a probability, 0 to 1"),
-        (["--coverage", "1"], "coverage must be 0.5 to 0.99"),
+        (["--set-rate", "1"], "set_rate must be 0.5 to 0.99"),
     ],
 )
 def test_wrong_use_is_one_line_and_exit_code_2(

@@ -112,6 +112,28 @@ def test_ravdess_s_speakers_are_grouped_as_published() -> None:
     assert [actor for actor, fold in folds.items() if fold == 5] == [1, 4, 9, 22]
 
 
+@pytest.mark.parametrize("actors", [[1], [2, 5, 14], [1, 2]])
+def test_a_few_of_ravdess_s_actors_are_parted_too(actors: list[int]) -> None:
+    """Also those of one published group, who would else all be in one fold."""
+    clips = [
+        clip(number, speaker=f"{actors[number % len(actors)]:02d}", corpus="ravdess")
+        for number in range(30)
+    ]
+    folds = fold_numbers(clips, seed=0)
+    assert len(set(folds.tolist())) > 1
+    if len(actors) > 1:
+        of = {actor: set(folds[n :: len(actors)].tolist()) for n, actor in enumerate(actors)}
+        assert all(len(found) == 1 for found in of.values())
+
+
+def test_a_clip_of_nobody_leaves_the_speakers_apart() -> None:
+    named = [clip(n, speaker=f"speaker {n % 10}") for n in range(200)]
+    folds = fold_numbers([*named, clip(200, speaker=None)], seed=0)
+    assert len(set(folds.tolist())) == 5
+    for speaker in range(10):
+        assert len(set(folds[:200][speaker::10].tolist())) == 1
+
+
 def test_one_clip_has_no_unseen_answer(asked: list[dict[str, Any]], tmp_path: Path) -> None:
     found = fitted(loaded([clip(0, speaker="Ann")]), tmp_path)
     assert not asked

@@ -39,6 +39,7 @@ def test_scores_by_group() -> None:
             "strong": {"clips": 1, "accuracy": 1.0},
         },
     }
+    assert found["speakers"] == 0
     # In the order of the labels, whatever the alphabet says.
     assert list(found["by"]["emotion"]) == ["calm", "happy", "angry"]
 
@@ -70,3 +71,8 @@ def test_shapes_that_do_not_fit_are_named(shape: tuple[int, int]) -> None:
         held_out_scores([example("sad")], np.ones(shape))
     with pytest.raises(InvalidArgument, match="1 or more"):
         held_out_scores([], np.ones((0, 8)))
+
+
+def test_speakers_are_counted() -> None:
+    clips = [example("sad", speaker=name, key=name) for name in ("Ann", "Bob", "Ann")]
+    assert held_out_scores(clips, np.eye(8)[[3, 3, 3]])["speakers"] == 2

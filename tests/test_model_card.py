@@ -8,7 +8,7 @@ from mien.lab.model_card import LICENCES, licence_of, model_card
 
 
 def manifest(**changes: Any) -> dict[str, Any]:
-    fitted = AnswerCalibration(temperature=1.25, clips=480)
+    fitted = AnswerCalibration(temperature=1.25, clips=480, thresholds=(0.1,) * 50)
     answers = dict.fromkeys(("audio", "video", "fused"), fitted)
     return {
         "name": "mine",
@@ -34,6 +34,7 @@ def manifest(**changes: Any) -> dict[str, Any]:
                 "uar": 0.584,
                 "f1_macro": 0.585,
                 "classes": 8,
+                "speakers": 24,
                 "by": {
                     "emotion": {"sad": {"clips": 192, "accuracy": 0.5}},
                     "sex": {"female": {"clips": 720, "accuracy": 0.787}},
@@ -45,6 +46,14 @@ def manifest(**changes: Any) -> dict[str, Any]:
                 "ece_before": 0.045,
                 "coverage": 0.904,
                 "set_size": 3.21,
+            },
+            "fused calibrated": {
+                "clips": 500,
+                "ece": 0.03,
+                "ece_before": 0.2,
+                "coverage": 0.91,
+                "set_size": 2.5,
+                "paired_by": "emotion",
             },
         },
         **changes,
@@ -59,14 +68,22 @@ def test_it_tells_figures_terms_and_what_it_is_not_for() -> None:
         "fused by `log_average`",
         "1,440 recordings or pictures of RAVDESS, Livingstone & Russo 2018: CC BY-NC-SA 4.0",
         "12 recordings or pictures of mine.",
-        "| audio out of fold, 8 classes | 1440 | 59.3 % | 58.4 % | 58.5 % |",
+        "| audio out of fold, 8 classes | 1440 | 24 | 59.3 % | 58.4 % | 58.5 % |",
         "| sex | female | 720 | 78.7 % |",
-        "| audio calibrated | 1.25 | 0.02 | 0.045 | 90.4 % | 3.21 |",
+        "| audio calibrated | 1440 | 1.25 | 0.02 | 0.045 | 90.4 % | 3.21 |",
         "forbidden (AI Act, Article 5(1)(f))",
         "may be used as mine allows",
     ):
         assert told in card
     assert "Leaks" not in card
+
+
+@pytest.mark.parametrize("paired_by", ["emotion", "performance"])
+def test_pairs_of_strangers_are_told(paired_by: str) -> None:
+    scores = manifest()["scores"]
+    scores["fused calibrated"]["paired_by"] = paired_by
+    told = "a face of the same emotion" in model_card(manifest(scores=scores))
+    assert told == (paired_by == "emotion")
 
 
 def test_leaks_that_were_let_pass_are_told() -> None:
@@ -83,7 +100,7 @@ def test_without_scores_it_says_that_nothing_is_known() -> None:
 def test_one_branch_and_no_embedder() -> None:
     networks = {"audio": manifest()["networks"]["audio"]}
     plain = Calibration.none(["audio"]).to_dict()
-    card = model_card(manifest(networks=networks, embedder=None, calibration=plain))
+    card = model_card(manifest(networks=networks, embedder=None, calibration=plain, scores={}))
     assert "light_video" not in card
     assert "embedder" not in card
 

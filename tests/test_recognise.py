@@ -92,18 +92,47 @@ def test_each_answer_is_tempered(
     assert modest.confidence < plain.confidence
 
 
-def test_set_is_by_the_threshold_of_the_coverage_asked_for(tmp_path: Path) -> None:
+def test_set_is_by_the_threshold_of_the_rate_asked_for(tmp_path: Path) -> None:
     bundle = calibrated(tmp_path / "b", clips=30, thresholds=(0.9,) * 40 + (0.3,) * 9 + (0.0,))
-    for coverage, size in ((0.8, 1), (0.9, 2), (0.99, 8)):
-        found = Recogniser(bundle, coverage=coverage).predict(EXAMPLE)
+    for rate, size in ((0.8, 1), (0.9, 2), (0.99, 8)):
+        found = Recogniser(bundle, set_rate=rate).predict(EXAMPLE)
         assert found.probabilities
         ranked = sorted(EMOTIONS, key=found.probabilities.__getitem__, reverse=True)
         assert found.set == tuple(ranked[:size])
-        assert found.coverage == coverage
+        assert found.set_rate == rate
 
 
 def test_a_bundle_without_calibration_has_no_set(tmp_path: Path) -> None:
-    assert Recogniser(calibrated(tmp_path / "plain")).predict(EXAMPLE).set is None
+    found = Recogniser(calibrated(tmp_path / "plain")).predict(EXAMPLE)
+    assert (found.set, found.set_rate) == (None, None)
+
+
+def test_the_paper_s_mean_is_not_changed_in_its_last_digit(tmp_path: Path) -> None:
+    found = Recogniser(calibrated(tmp_path / "plain")).predict(EXAMPLE)
+    assert found.audio.probabilities
+    assert found.video.probabilities
+    assert found.probabilities
+    for emotion in EMOTIONS:
+        pair = (found.audio.probabilities[emotion], found.video.probabilities[emotion])
+        assert found.probabilities[emotion] == float(np.mean(pair, dtype=np.float64).astype("f4"))
+
+
+@pytest.mark.parametrize("branch", ["audio", "video"])
+def test_an_answer_that_is_no_number_puts_the_branch_out(
+    branch: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer = Networks.answer
+
+    def broken(networks: Networks, name: str, inputs: Any) -> Any:
+        given = answer(networks, name, inputs)
+        return np.full_like(given, np.nan) if name == branch else given
+
+    monkeypatch.setattr(Networks, "answer", broken)
+    found = mien.load().predict(EXAMPLE)
+    out = getattr(found, branch)
+    assert (out.used, out.reason) == (False, "the network's answer is not a number")
+    other = found.video if branch == "audio" else found.audio
+    assert found.probabilities == other.probabilities
 
 
 def test_abstaining_keeps_the_probabilities(answer: Prediction) -> None:
@@ -123,7 +152,7 @@ def test_no_answer_is_no_abstention() -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"abstain_below": -0.1}, {"abstain_below": 1.1}, {"coverage": 1}]
+    "wrong", [{"abstain_below": -0.1}, {"abstain_below": 1.1}, {"set_rate": 1}]
 )
 def test_wrong_certainty_is_told_at_once(wrong: dict[str, float]) -> None:
     with pytest.raises(InvalidArgument, match=next(iter(wrong))):
@@ -172,7 +201,7 @@ def test_a_black_picture_has_no_face(recogniser: Recogniser) -> None:
 def test_json_has_the_contract_s_keys(answer: Prediction) -> None:
     values = answer.to_dict()
     assert list(values) == [
-        "clip", "emotion", "confidence", "abstained", "set", "coverage", "probabilities",
+        "clip", "emotion", "confidence", "abstained", "set", "set_rate", "probabilities",
         "audio", "video", "duration_s", "faces_found", "bundle", "seconds",
     ]  # fmt: skip
     assert list(values["probabilities"]) == list(EMOTIONS)

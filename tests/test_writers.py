@@ -20,7 +20,7 @@ PREDICTION = Prediction(
     confidence=0.72,
     abstained=False,
     set=("happy", "surprised"),
-    coverage=0.9,
+    set_rate=0.9,
     probabilities=HAPPY,
     audio=Branch(True, None, HAPPY),
     video=Branch(False, "a face in 2 of 22 frames", None),
@@ -107,9 +107,10 @@ def test_no_terminal_is_too_narrow_for_the_answer(width: int) -> None:
 
 
 def test_panel_tells_the_set_and_what_it_promises() -> None:
-    assert "in 90% of such clips one of happy, surprised" in text_of(panel(PREDICTION))
-    alone = replace(PREDICTION, set=("happy",), coverage=0.5)
-    assert "in 50% of such clips happy" in text_of(panel(alone))
+    told = "set    happy, surprised  such sets hold the truth in 90% of clips"
+    assert told in text_of(panel(PREDICTION))
+    alone = replace(PREDICTION, set=("happy",), set_rate=0.5)
+    assert "set    happy  such sets hold the truth in 50% of clips" in text_of(panel(alone))
 
 
 def test_panel_of_a_bundle_without_calibration_says_so() -> None:
@@ -152,8 +153,19 @@ def test_bundle_panel_tells_how_it_is_calibrated(branches: list[str]) -> None:
     plain = Calibration.none(branches, fusion="log_average")
     text = text_of(bundle_panel(replace(bundle, calibration=plain)), width=200)
     assert "log_average" in text
-    assert "no: confidence may be far" in text
-    fitted = AnswerCalibration(temperature=1.25, clips=480)
-    warmed = replace(plain, answers=dict.fromkeys(plain.answers, fitted))
+    assert text.count("not calibrated: may be far") == len(plain.answers)
+    fitted = AnswerCalibration(temperature=1.25, clips=480, thresholds=(0.1,) * 50)
+    warmed = replace(plain, answers={**plain.answers, "audio": fitted})
     text = text_of(bundle_panel(replace(bundle, calibration=warmed)), width=200)
-    assert "audio by temperature 1.25 on 480 clips" in text
+    (line,) = (line for line in text.splitlines() if line.startswith("confidence, audio"))
+    assert "calibrated on 480 clips, temperature 1.25" in line
+    assert text.count("not calibrated: may be far") == len(plain.answers) - 1
+
+
+def test_bundle_panel_calls_held_out_only_what_was() -> None:
+    bundle = load_bundle()
+    scores = {"audio": {"clips": 3, "by": {"sex": {}}}, "audio calibrated": {"clips": 5}}
+    found = replace(bundle, manifest={**bundle.manifest, "scores": scores})
+    lines = [line.split("  ")[0] for line in text_of(bundle_panel(found), width=200).splitlines()]
+    assert "held out, audio" in lines
+    assert "audio calibrated" in lines

@@ -261,7 +261,7 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
     if manifest["schema"] < SCHEMA:
         raise BundleMismatch(
             f"{folder} has schema {manifest['schema']}, which knew no calibration; train it again "
-            "with this mien"
+            "with this mien, into another folder"
         )
     if manifest.get("manifest_sha256") != _manifest_hash(manifest):
         raise BundleChanged(f"{path} differs from its own checksum; fetch the bundle again")

@@ -1,8 +1,9 @@
-"""What makes confidence mean what it says: temperatures, and sets that hold the truth so often."""
+"""What makes confidence mean what it says: temperatures, and sets that hold the truth."""
 
 import math
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
+from numbers import Real
 from typing import Any, Self
 
 import numpy as np
@@ -40,21 +41,26 @@ class AnswerCalibration:
             raise InvalidArgument(
                 f"temperature must be above 0 and finite, not {self.temperature!r}"
             )
-        if not isinstance(self.clips, int) or self.clips < 0:
+        if not isinstance(self.clips, int) or isinstance(self.clips, bool) or self.clips < 0:
             raise InvalidArgument(f"clips must be a number of 0 or more, not {self.clips!r}")
         if self.thresholds is not None:
             _require_thresholds(self.thresholds)
+        if (self.clips == 0) != (self.thresholds is None):
+            raise InvalidArgument("thresholds must be there if and only if clips are")
 
     def apply(self, probabilities: Probabilities) -> Probabilities:
-        """Temper the answer of a network, shape ``(8,)`` or ``(clips, 8)``."""
+        """Temper the answer of a network, shape ``(8,)`` or ``(clips, 8)``; by 1 not at all."""
+        if self.temperature == 1:
+            return probabilities
         return temper(probabilities, self.temperature)
 
     def likely(self, probabilities: Probabilities, *, rate: float) -> tuple[str, ...] | None:
-        """Name the emotions of which one is the truth, at least so often.
+        """Name the likely emotions: over many clips, the truth is among them at this rate.
 
         Args:
             probabilities: calibrated, shape ``(8,)``.
-            rate: 0.5 to 0.99; of people and recordings like those it was calibrated on.
+            rate: 0.5 to 0.99, over all clips like those it was calibrated on; nothing is promised
+                for one clip, or for those of low confidence alone.
 
         Returns:
             The likeliest first, never none; ``None`` when nothing was fitted.
@@ -65,9 +71,8 @@ class AnswerCalibration:
         Source: Sadinle, Lei & Wasserman 2019, "Least ambiguous set-valued classifiers with bounded
         error levels"; the likeliest emotion is always in.
 
-        >>> half = AnswerCalibration(clips=9, thresholds=(0.3,) * 50)
-        >>> sure = np.array([0.6, 0.35, 0.05, 0, 0, 0, 0, 0], np.float32)
-        >>> half.likely(sure, rate=0.5)
+        >>> calibration = AnswerCalibration(clips=100, thresholds=(0.3,) * 50)
+        >>> calibration.likely(np.array([0.6, 0.35, 0.05, 0, 0, 0, 0, 0], np.float32), rate=0.5)
         ('neutral', 'calm')
         """
         place = rate_place(rate)
@@ -86,7 +91,7 @@ class Calibrated:
     video: Probabilities | None
     fused: Probabilities | None
     """Of both branches, or of the one that answered; ``None`` when neither did."""
-    by: str
+    by: str | None
     """Whose answer that is: ``"audio"``, ``"video"`` or ``"fused"``."""
 
 
@@ -119,8 +124,8 @@ class Calibration:
         Raises:
             InvalidArgument: something is missing, unknown or of another size.
         """
-        if not isinstance(values, Mapping) or not isinstance(values.get("answers"), Mapping):
-            raise InvalidArgument("calibration must hold a fusion and answers")
+        if set(values) != {"fusion", "answers"} or not isinstance(values["answers"], Mapping):
+            raise InvalidArgument(f"calibration must hold fusion and answers, not {list(values)}")
         found, wanted = set(values["answers"]), set(answers(branches))
         if found != wanted:
             raise InvalidArgument(
@@ -137,17 +142,11 @@ class Calibration:
         """Give plain values that JSON can hold."""
         return asdict(self)
 
-    @property
-    def fitted(self) -> bool:
-        """Whether every answer was calibrated on clips."""
-        return all(answer.clips for answer in self.answers.values())
-
     def combine(self, audio: Probabilities | None, video: Probabilities | None) -> Calibrated:
         """Calibrate the answers of the branches, and fuse those that are there.
 
         Args:
-            audio: as the network gave them, shape ``(8,)`` or ``(clips, 8)``; ``None`` when the
-                branch is out.
+            audio: as the network gave them, shape ``(8,)``; ``None`` when the branch is out.
             video: likewise.
 
         >>> calibration = Calibration.none(["audio", "video"])
@@ -161,9 +160,10 @@ class Calibration:
         heard = None if audio is None else self.answers["audio"].apply(audio)
         seen = None if video is None else self.answers["video"].apply(video)
         fused = fuse(heard, seen, method=self.fusion)
-        if heard is None or seen is None or fused is None:
-            return Calibrated(heard, seen, fused, by="video" if heard is None else "audio")
-        return Calibrated(heard, seen, self.answers[FUSED].apply(fused), by=FUSED)
+        if heard is not None and seen is not None and fused is not None:
+            return Calibrated(heard, seen, self.answers[FUSED].apply(fused), by=FUSED)
+        by = None if fused is None else "video" if heard is None else "audio"
+        return Calibrated(heard, seen, fused, by=by)
 
 
 def answers(branches: Collection[str]) -> tuple[str, ...]:
@@ -185,7 +185,7 @@ def rate_place(rate: float) -> int:
     (0.9, 0.9)
     """
     if not _is_number(rate) or not RATES[0] <= rate <= RATES[-1]:
-        raise InvalidArgument(f"coverage must be {RATES[0]} to {RATES[-1]}, not {rate!r}")
+        raise InvalidArgument(f"set_rate must be {RATES[0]} to {RATES[-1]}, not {rate!r}")
     return next(place for place, known in enumerate(RATES) if rate <= known)
 
 
@@ -209,4 +209,4 @@ def _require_thresholds(thresholds: tuple[float, ...]) -> None:
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    return isinstance(value, Real) and not isinstance(value, bool)

@@ -71,10 +71,10 @@ def predict(
     ] = None,
     detector_model: Annotated[Path | None, typer.Option(help="YuNet's ONNX file.")] = None,
     abstain_below: Annotated[
-        float, typer.Option(help="Name no emotion when the likeliest is less likely: 0 to 1.")
+        float, typer.Option(help="Name no emotion when the likeliest is less likely than this.")
     ] = 0.0,
-    coverage: Annotated[
-        float, typer.Option(help="How often the set must hold the truth: 0.5 to 0.99.")
+    set_rate: Annotated[
+        float, typer.Option(help="How often sets of likely emotions must hold the truth.")
     ] = 0.9,
 ) -> None:
     """Say what each clip expresses, how sure that is, and why."""
@@ -87,7 +87,7 @@ def predict(
         detector=detector,
         detector_model=detector_model,
         abstain_below=abstain_below,
-        coverage=coverage,
+        set_rate=set_rate,
     )
     if out is not None and any(out.exists() and _same(out, clip) for clip in clips):
         raise InvalidArgument(f"--out {out} is one of the clips, which it would overwrite")

@@ -46,10 +46,10 @@ class Prediction:
     abstained: bool
     """Whether the likeliest was less likely than asked for, and is not given as ``emotion``."""
     set: tuple[str, ...] | None
-    """Emotions of which one is the truth at the rate asked for, the likeliest first; ``None``
-    without an answer, or when the bundle was not calibrated."""
-    coverage: float
-    """That rate: how often such sets hold the truth."""
+    """The likely emotions, the likeliest first; ``None`` without an answer, or when the bundle was
+    not calibrated for it."""
+    set_rate: float | None
+    """How often such sets hold the truth, over many clips; ``None`` without a set."""
     probabilities: dict[str, float] | None
     audio: Branch
     video: Branch
@@ -89,7 +89,7 @@ class Recogniser:
         detector: ``"haar"`` or ``"yunet"``; the bundle's own when ``None``.
         detector_model: YuNet's ONNX file.
         abstain_below: give no emotion when the likeliest is less likely than this, 0 to 1.
-        coverage: how often a prediction's ``set`` must hold the truth, 0.5 to 0.99.
+        set_rate: how often the ``set`` of predictions must hold the truth, 0.5 to 0.99.
 
     Raises:
         BundleError: the bundle cannot be used.
@@ -106,15 +106,15 @@ class Recogniser:
         detector: str | None = None,
         detector_model: str | os.PathLike[str] | None = None,
         abstain_below: float = 0.0,
-        coverage: float = USUAL_RATE,
+        set_rate: float = USUAL_RATE,
     ) -> None:
         check_device(device)
         if not 0 <= abstain_below <= 1:
             raise InvalidArgument(
                 f"abstain_below must be a probability, 0 to 1, not {abstain_below}"
             )
-        rate_place(coverage)
-        self.abstain_below, self.coverage = abstain_below, coverage
+        rate_place(set_rate)
+        self.abstain_below, self.set_rate = abstain_below, set_rate
         self.bundle: Bundle = load_bundle(bundle)
         self._networks = Networks(self.bundle, device=device)
         detector = detector or self.bundle.config.faces.detector
@@ -180,13 +180,12 @@ class Recogniser:
             watch.lap("audio")
             faces, video_reason = self._faces(clip, watch)
             duration = clip.duration_s
-        video = self._video(faces)
+        video, video_reason = self._video(faces, video_reason)
         watch.lap("embed")
         answer = self.bundle.calibration.combine(audio, video)
         return Prediction(
             clip=clip_name(source),
             **self._decide(answer),
-            coverage=self.coverage,
             probabilities=_named(answer.fused),
             audio=Branch(audio is not None, audio_reason, _named(answer.audio)),
             video=Branch(video is not None, video_reason, _named(answer.video)),
@@ -198,17 +197,20 @@ class Recogniser:
 
     def _decide(self, answer: Calibrated) -> dict[str, Any]:
         """Say what is likeliest, how likely, and what else it may be."""
-        if answer.fused is None:
-            return {"emotion": None, "confidence": None, "abstained": False, "set": None}
+        if answer.fused is None or answer.by is None:
+            nothing = dict.fromkeys(("emotion", "confidence", "set", "set_rate"))
+            return {**nothing, "abstained": False}
         best = int(np.argmax(answer.fused))
         confidence = float(answer.fused[best])
         abstained = confidence < self.abstain_below
         calibration = self.bundle.calibration.answers[answer.by]
+        likely = calibration.likely(answer.fused, rate=self.set_rate)
         return {
             "emotion": None if abstained else EMOTIONS[best],
             "confidence": confidence,
             "abstained": abstained,
-            "set": calibration.likely(answer.fused, rate=self.coverage),
+            "set": likely,
+            "set_rate": None if likely is None else self.set_rate,
         }
 
     def _audio(self, clip: Clip) -> tuple[Probabilities | None, str | None]:
@@ -217,7 +219,7 @@ class Recogniser:
         if clip.waveform is None:
             return None, clip.audio_reason
         features = speech_features(clip.waveform, config=self.bundle.config.speech)
-        return self._networks.answer("audio", features[None])[0], None
+        return _if_finite(self._networks.answer("audio", features[None])[0])
 
     def _faces(self, clip: Clip, watch: "_Stopwatch") -> tuple[Faces | None, str | None]:
         if not self._networks.has("video"):
@@ -229,13 +231,14 @@ class Recogniser:
         watch.lap("faces")
         return faces, faces.reason
 
-    def _video(self, faces: Faces | None) -> Probabilities | None:
+    def _video(
+        self, faces: Faces | None, reason: str | None
+    ) -> tuple[Probabilities | None, str | None]:
         embedder = self._networks.embedder
         if faces is None or faces.crops is None or embedder is None:
-            return None
+            return None, reason
         embeddings = embedder.embed(faces.crops)
-        probabilities: Probabilities = self._networks.answer("video", embeddings[None])[0]
-        return probabilities
+        return _if_finite(self._networks.answer("video", embeddings[None])[0])
 
 
 def load(  # noqa: PLR0913 - as Recogniser
@@ -245,7 +248,7 @@ def load(  # noqa: PLR0913 - as Recogniser
     detector: str | None = None,
     detector_model: str | os.PathLike[str] | None = None,
     abstain_below: float = 0.0,
-    coverage: float = USUAL_RATE,
+    set_rate: float = USUAL_RATE,
 ) -> Recogniser:
     """Load a bundle; the result predicts any number of clips.
 
@@ -260,7 +263,7 @@ def load(  # noqa: PLR0913 - as Recogniser
         detector=detector,
         detector_model=detector_model,
         abstain_below=abstain_below,
-        coverage=coverage,
+        set_rate=set_rate,
     )
 
 
@@ -305,6 +308,12 @@ def _timed(frames: Iterator[Frame], watch: _Stopwatch) -> Iterator[Frame]:
         if frame is None:
             return
         yield frame
+
+
+def _if_finite(answer: Probabilities) -> tuple[Probabilities | None, str | None]:
+    if np.isfinite(answer).all():
+        return answer, None
+    return None, "the network's answer is not a number"
 
 
 def _named(probabilities: Probabilities | None) -> dict[str, float] | None:

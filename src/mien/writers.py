@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from mien.bundle import Bundle
+from mien.calibration import AnswerCalibration
 from mien.emotions import EMOTIONS
 from mien.errors import InvalidArgument
 from mien.recognise import Branch, Failure, Prediction
@@ -157,9 +158,8 @@ def _likely(prediction: Prediction) -> list[Text]:
     if prediction.set is None:
         told = "unknown: this bundle's confidence is not calibrated"
         return [Text.assemble(("set    ", "bold"), (told, "yellow"))]
-    several = "one of " if len(prediction.set) > 1 else ""
-    told = f"in {prediction.coverage:.0%} of such clips {several}{', '.join(prediction.set)}"
-    return [Text.assemble(("set    ", "bold"), told)]
+    promise = f"  such sets hold the truth in {prediction.set_rate:.0%} of clips"
+    return [Text.assemble(("set    ", "bold"), ", ".join(prediction.set), (promise, "dim"))]
 
 
 def _times(prediction: Prediction) -> Text:
@@ -190,22 +190,21 @@ def bundle_panel(bundle: Bundle) -> RenderableType:
         row(key, _plain(manifest["training"][key]))
     for what, scores in manifest["scores"].items():
         plain = {name: value for name, value in scores.items() if not isinstance(value, dict)}
-        row(f"held out, {what}", _plain(plain))
+        # Calibration clips were not trained on, but they have chosen: they were not held out.
+        row(what if what.endswith("calibrated") else f"held out, {what}", _plain(plain))
     row("fusion", bundle.calibration.fusion)
-    row("calibrated", _calibrated(bundle))
+    for name, answer in bundle.calibration.answers.items():
+        row(f"confidence, {name}", _calibrated(answer))
     row("licence", manifest["licence"])
     if card := bundle.file("card"):
         row("more", str(card))
     return table
 
 
-def _calibrated(bundle: Bundle) -> str:
-    if not bundle.calibration.fitted:
-        return "no: confidence may be far from how often it is right"
-    return ", ".join(
-        f"{name} by temperature {answer.temperature:.2f} on {answer.clips} clips"
-        for name, answer in bundle.calibration.answers.items()
-    )
+def _calibrated(answer: AnswerCalibration) -> str:
+    if not answer.clips:
+        return "not calibrated: may be far from how often it is right"
+    return f"calibrated on {answer.clips} clips, temperature {answer.temperature:.2f}"
 
 
 def _plain(value: Any) -> str:

@@ -13,7 +13,13 @@ from mien.lab.corpora import Example
 from mien.lab.dataset import Arrays, Batches, Loaded
 from mien.lab.fit import Recipe
 from mien.lab.presets import Design
-from mien.lab.protocols import SPEAKER_GROUPS, performance_of, speaker_groups, speaker_of
+from mien.lab.protocols import (
+    LUNA5_GROUPS,
+    SPEAKER_GROUPS,
+    Name,
+    performance_of,
+    speaker_of,
+)
 
 
 def cross_fit(  # noqa: PLR0913 - clips, which network, how, where, whether anew
@@ -64,22 +70,31 @@ def cross_fit(  # noqa: PLR0913 - clips, which network, how, where, whether anew
 
 
 def fold_numbers(examples: Sequence[Example], *, seed: int) -> np.ndarray:
-    """Number the group of each clip: whole speakers, or whole performances where none is named.
+    """Number the group of each clip, so that whoever is named is in one group alone.
 
-    RAVDESS's speakers are grouped as Luna-Jiménez et al. (2022) do.
+    RAVDESS's speakers are grouped as Luna-Jiménez et al. (2022) do. Clips that name no speaker are
+    drawn by performance; so are all clips of a single speaker.
 
     Returns:
         Shape ``(clips,)``; one number when there is nothing to part.
     """
-    if all(example.speaker for example in examples):
-        group_of = speaker_groups(examples, seed=seed)
-        if len(set(group_of.values())) > 1:
-            return np.array([group_of[speaker_of(example)] for example in examples])
-    names = ["\0".join(performance_of(example)) for example in examples]
-    folds = np.ones(len(names), int)
-    count = min(SPEAKER_GROUPS, len(set(names)))
-    if count > 1:
-        parts = GroupKFold(count, shuffle=True, random_state=seed).split(names, groups=names)
-        for number, (_, tested) in enumerate(parts, 1):
-            folds[tested] = number
+    groups = speakers_or_performances(examples)
+    known = LUNA5_GROUPS.keys() >= set(groups)
+    folds = np.array([LUNA5_GROUPS[group] if known else 1 for group in groups], int)
+    if len(set(folds.tolist())) > 1 or len(set(groups)) < 2:
+        return folds
+    names = ["\0".join(group) for group in groups]
+    parts = GroupKFold(min(SPEAKER_GROUPS, len(set(names))), shuffle=True, random_state=seed)
+    for number, (_, tested) in enumerate(parts.split(names, groups=names), 1):
+        folds[tested] = number
     return folds
+
+
+def speakers_or_performances(examples: Sequence[Example]) -> list[Name]:
+    """Name what must stay together of each clip: its speaker, where there are several."""
+    speakers = {speaker_of(example) for example in examples if example.speaker}
+    several = len(speakers) > 1 or not all(example.speaker for example in examples)
+    return [
+        speaker_of(example) if example.speaker and several else performance_of(example)
+        for example in examples
+    ]

@@ -9,6 +9,7 @@ from mien.emotions import EMOTIONS
 from mien.errors import InvalidArgument
 from mien.lab.corpora import Example, targets
 from mien.lab.metrics import score
+from mien.lab.protocols import speaker_of
 
 
 def held_out_scores(examples: Sequence[Example], answers: np.ndarray) -> dict[str, Any]:
@@ -22,9 +23,9 @@ def held_out_scores(examples: Sequence[Example], answers: np.ndarray) -> dict[st
         answers: probabilities, shape ``(examples, 8)``.
 
     Returns:
-        ``clips``, ``accuracy``, ``uar``, ``f1_macro``, ``classes`` (so many are told apart), and
-        ``by``, of each kind and value the ``clips`` and ``accuracy``; kinds that no example tells
-        are left out.
+        ``clips``, ``accuracy``, ``uar``, ``f1_macro``, ``classes`` (so many are told apart),
+        ``speakers`` (so many are named) and ``by``, of each kind and value the ``clips`` and
+        ``accuracy``; kinds that no example tells are left out.
 
     Raises:
         InvalidArgument: no examples, or answers of another shape.
@@ -50,6 +51,7 @@ def held_out_scores(examples: Sequence[Example], answers: np.ndarray) -> dict[st
     return {
         **score(true, found, classes=len(EMOTIONS)),
         "classes": int((truth > 0).any(axis=0).sum()),
+        "speakers": len({speaker_of(example) for example in examples if example.speaker}),
         "by": {kind: _by(values, right) for kind, values in kinds.items() if any(values)},
     }
 

@@ -174,7 +174,7 @@ def unseen_statements(examples: Sequence[Example], seed: int) -> list[Fold]:
             f"{statements[0][1]!r}; use loso24"
         )
     folds = []
-    for fold in _group_folds(examples, speaker_groups(examples, seed=seed)):
+    for fold in _group_folds(examples, _speaker_groups(examples, seed=seed)):
         for number, statement in enumerate(statements, 1):
             test = tuple(e for e in fold.test if statement_of(e) == statement)
             train = tuple(e for e in fold.train if statement_of(e) != statement)
@@ -312,15 +312,17 @@ def _actor_groups(actors: Actors) -> dict[Name, int]:
     }
 
 
-def speaker_groups(examples: Sequence[Example], *, seed: int) -> dict[Name, int]:
-    """Put speakers into at most five groups: RAVDESS's as ``luna5`` has them, others by chance."""
+def _speaker_groups(examples: Sequence[Example], *, seed: int) -> dict[Name, int]:
     speakers = sorted({speaker_of(example) for example in examples})
-    published = _actor_groups(LUNA5)
-    if published.keys() >= set(speakers):
-        return published
+    if LUNA5_GROUPS.keys() >= set(speakers):
+        return dict(LUNA5_GROUPS)
     count = min(SPEAKER_GROUPS, len(speakers))
     order = np.random.default_rng(seed).permutation(len(speakers)).tolist()
     return {speakers[place]: 1 + number % count for number, place in enumerate(order)}
+
+
+LUNA5_GROUPS = MappingProxyType(_actor_groups(LUNA5))
+"""Number of the group of each actor of RAVDESS, as :func:`speaker_of` names them."""
 
 
 def _require_speakers(examples: Sequence[Example], *, protocol: str) -> None:

@@ -35,7 +35,7 @@ from mien.errors import BundleError, InvalidArgument
 from mien.lab.answers import ANSWER_BATCH
 from mien.lab.calibrate import FEWEST, Unseen, calibrate
 from mien.lab.corpora import Example
-from mien.lab.crossfit import cross_fit
+from mien.lab.crossfit import cross_fit, fold_numbers
 from mien.lab.dataset import (
     Arrays,
     Batches,
@@ -285,10 +285,11 @@ class _Run:
             metadata={"mien.network": fitted.network.name},
         )
         if self.preset.calibrated:
+            # Clips that chose the epoch are at hand where one is chosen; elsewhere none are spared.
             self.unseen[branch] = (
-                self._cross_fit(branch, design, train)
-                if validation is None
-                else _unseen(fitted, validation)
+                self._validated(fitted, validation)
+                if validation is not None and recipe.keep == "best"
+                else self._cross_fit(branch, design, train)
             )
 
     def _cross_fit(self, branch: str, design: Design, train: Loaded) -> Unseen:
@@ -305,6 +306,13 @@ class _Run:
                 unseen.examples, unseen.probabilities
             )
         return unseen
+
+    def _validated(self, fitted: Fitted, validation: Loaded) -> Unseen:
+        return Unseen(
+            examples=validation.examples,
+            probabilities=fitted.network.predict(validation.arrays.inputs, verbose=0),
+            folds=fold_numbers(validation.examples, seed=self.options.seed),
+        )
 
     def _recipe(self, recipe: Recipe) -> Recipe:
         return replace(
@@ -421,10 +429,3 @@ class _Run:
 def _answers(networks: Networks, branch: str, inputs: np.ndarray) -> Iterator[np.ndarray]:
     for start in range(0, len(inputs), ANSWER_BATCH):
         yield networks.answer(branch, inputs[start : start + ANSWER_BATCH])
-
-
-def _unseen(fitted: Fitted, validation: Loaded) -> Unseen:
-    answers = fitted.network.predict(validation.arrays.inputs, verbose=0)
-    return Unseen(
-        examples=validation.examples, probabilities=answers, folds=np.zeros(len(answers), int)
-    )
