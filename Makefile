@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 PYTHON ?= $(firstword $(foreach name,python3 python3.13 python3.12 python3.11,$(shell \
 	$(name) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $(name))))
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
-EXAMPLE := examples/astronaut.mp4
+EXAMPLE := src/mien/bundles/astronaut.mp4
 
 .PHONY: demo test check bundle reference lock clean
 

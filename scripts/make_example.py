@@ -1,10 +1,10 @@
-"""Make ``examples/astronaut.mp4``: a real face, slowly zoomed, and a spoken sentence.
+"""Make ``src/mien/bundles/astronaut.mp4``: a real face, slowly zoomed, and a spoken sentence.
 
 The face is NASA's portrait of Eileen Collins, which is in the public domain and comes with
 scikit-image; the sentence is spoken by espeak-ng. Run it with what ``make test`` installs::
 
     apt install espeak-ng
-    .venv/bin/python scripts/make_example.py examples/astronaut.mp4
+    .venv/bin/python scripts/make_example.py src/mien/bundles/astronaut.mp4
 """
 
 import io

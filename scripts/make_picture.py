@@ -13,7 +13,7 @@ from rich.console import Console
 import mien
 from mien.writers import panel
 
-EXAMPLE = Path("examples/astronaut.mp4")
+EXAMPLE = Path("src/mien/bundles/astronaut.mp4")
 WIDTH = 78
 
 

@@ -21,7 +21,7 @@ from mien.lab.evaluate import EvaluationOptions
 from mien.lab.study import FUSIONS
 from mien.lab.training_data import TrainingOptions
 
-EXAMPLE = Path(__file__).parent.parent / "examples" / "astronaut.mp4"
+EXAMPLE = DEFAULT_BUNDLE.parent / "astronaut.mp4"
 SECONDS = 10
 BYTES = 10**9
 

@@ -7,7 +7,7 @@ import av
 import pytest
 
 ROOT = Path(__file__).parent.parent
-EXAMPLE = ROOT / "examples" / "astronaut.mp4"
+EXAMPLE = ROOT / "src" / "mien" / "bundles" / "astronaut.mp4"
 
 
 def streams_of(path: Path) -> list[str]:

@@ -45,7 +45,7 @@ def test_no_training_library_comes_along(binaries: Path, tmp_path: Path) -> None
 
 @pytest.mark.slow
 def test_it_predicts_and_verifies(binaries: Path, tmp_path: Path) -> None:
-    clip = ROOT / "examples" / "astronaut.mp4"
+    clip = ROOT / "src" / "mien" / "bundles" / "astronaut.mp4"
     answer = json.loads(run(binaries / "mien", "predict", clip, "--json", folder=tmp_path))
     assert answer["audio"]["used"]
     assert answer["video"]["used"]
@@ -58,6 +58,6 @@ def test_predicting_imports_no_training_library() -> None:
         "import sys, mien; mien.predict({!r}); "
         "print(sorted(name for name in sys.modules if name in {!r}))"
     )
-    clip = str(ROOT / "examples" / "astronaut.mp4")
+    clip = str(ROOT / "src" / "mien" / "bundles" / "astronaut.mp4")
     printed = run(sys.executable, "-c", script.format(clip, TRAINING_LIBRARIES), folder=ROOT)
     assert printed.strip() == "[]"

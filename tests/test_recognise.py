@@ -20,7 +20,7 @@ from mien.calibration import AnswerCalibration, Calibration
 from mien.errors import DeviceUnavailable, InvalidArgument, UnreadableClip
 from mien.fusion import fuse, temper
 
-EXAMPLE = Path(__file__).parent.parent / "examples" / "astronaut.mp4"
+EXAMPLE = DEFAULT_BUNDLE.parent / "astronaut.mp4"
 NO_DATA = "needs the sample clips: set MIEN_DATA to their folder"
 
 

@@ -40,9 +40,6 @@ REQUIRED: dict[str, type] = {
     "licence": str,
 }
 """What a manifest must hold beside its schema; ``embedder`` may be null, ``card`` missing."""
-GOLDEN_TOLERANCE = 1e-4
-"""Largest difference of probabilities between processors that still counts as the same answer."""
-
 DEFAULT_BUNDLE = Path(__file__).parent / "bundles" / "default"
 
 Floats = npt.NDArray[np.float32]
@@ -174,70 +171,6 @@ class Networks:
                 f"gives {self.embedder.width} numbers, but the config says {faces.crop_size} and "
                 f"{bundle.config.embedding.width}"
             )
-
-
-def golden_inputs(config: Config) -> dict[str, np.ndarray]:
-    """Make the inputs that a bundle's golden outputs are stored for.
-
-    Returns:
-        ``crops``: uint8 ``(frames, crop_size, crop_size, 3)``; ``features``: float32
-        ``(frames * columns,)``.
-    """
-    generator = np.random.default_rng(0)
-    faces, speech = config.faces, config.speech
-    crops = generator.integers(
-        0, 256, (faces.frames, faces.crop_size, faces.crop_size, 3), dtype=np.uint8
-    )
-    features = generator.normal(size=speech.frames * speech.columns).astype(np.float32)
-    return {"crops": crops, "features": features}
-
-
-def golden_outputs(networks: Networks, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Answer the golden inputs with each branch that the bundle has."""
-    outputs = {}
-    if networks.has("audio"):
-        outputs["audio"] = networks.answer("audio", inputs["features"][None])[0]
-    if networks.has("video") and networks.embedder:
-        rows = networks.embedder.embed(inputs["crops"])
-        outputs["video"] = networks.answer("video", rows[None])[0]
-    return outputs
-
-
-def verify_bundle(path: str | os.PathLike[str] | None = None) -> float:
-    """Check sums, label order and shapes, and that the golden input gives the golden output.
-
-    Returns:
-        The largest difference from the stored probabilities.
-
-    Raises:
-        BundleError: as :func:`load_bundle`, or the golden output differs by more than 1e-4.
-
-    >>> verify_bundle() < 1e-4
-    True
-    """
-    bundle = load_bundle(path)
-    golden = bundle.file("golden")
-    if golden is None:
-        raise BundleMismatch(f"{bundle.path} has no golden output; export the bundle again")
-    arrays = _read_golden(golden)
-    outputs = golden_outputs(Networks(bundle), arrays)
-    difference = max(float(np.abs(outputs[name] - arrays[name]).max()) for name in outputs)
-    if difference > GOLDEN_TOLERANCE:
-        raise BundleMismatch(
-            f"{bundle.path}: the golden input gives probabilities that differ by {difference:.1e} "
-            f"from the stored ones (at most {GOLDEN_TOLERANCE:.0e}); do not trust this bundle here"
-        )
-    return difference
-
-
-def _read_golden(path: Path) -> dict[str, np.ndarray]:
-    try:
-        with np.load(path, allow_pickle=False) as stored:
-            return {name: stored[name] for name in stored.files}
-    except (ValueError, OSError) as error:
-        raise BundleMismatch(
-            f"{path} holds no golden input and output ({error}); export the bundle again"
-        ) from error
 
 
 def _read_manifest(folder: Path) -> dict[str, Any]:

@@ -116,11 +116,16 @@ def bundle_show(
 def bundle_verify(
     bundle: Annotated[Path | None, typer.Argument(help="The embedded one else.")] = None,
 ) -> None:
-    """Check sums, label order and that the stored input still gives the stored output."""
-    from mien.bundle import load_bundle, verify_bundle
+    """Check sums, label order and that stored inputs still give the stored answers."""
+    from mien.bundle import load_bundle
+    from mien.verify import verify_bundle
 
-    difference = verify_bundle(bundle)
-    typer.echo(f"{load_bundle(bundle).path}: good; the golden output differs by {difference:.1e}")
+    for check in verify_bundle(bundle):
+        typer.echo(
+            f"{check.what} differs by {check.difference:.1e} from {check.reference}; "
+            f"{check.allowed:.0e} is allowed"
+        )
+    typer.echo(f"{load_bundle(bundle).path}: good")
 
 
 @embedder_app.command("convert")

@@ -4,7 +4,7 @@ import logging
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -20,10 +20,7 @@ from mien.bundle import (
     SCHEMA,
     Bundle,
     Networks,
-    golden_inputs,
-    golden_outputs,
     load_bundle,
-    verify_bundle,
     write_manifest,
 )
 from mien.calibration import Calibration
@@ -55,6 +52,7 @@ from mien.lab.networks import embedder_of, expression_network
 from mien.lab.presets import PRESETS, Design
 from mien.lab.splits import Split
 from mien.lab.training_data import TrainingData, TrainingOptions
+from mien.verify import golden_answers, golden_inputs, golden_outputs, verify_bundle
 
 logger = logging.getLogger(__name__)
 
@@ -339,6 +337,7 @@ class _Run:
         write_manifest(folder, manifest)
         networks = Networks(load_bundle(folder))
         outputs: dict[str, Any] = golden_outputs(networks, inputs)
+        outputs |= golden_answers(folder) | self._keras_outputs(networks, inputs)
         np.savez(folder / "golden.npz", **inputs, **outputs)
         for branch, loaded in tested.items():
             if loaded is not None:
@@ -347,6 +346,22 @@ class _Run:
         manifest["scores"] = self.scores
         (folder / CARD).write_text(model_card(manifest), encoding="utf-8")
         write_manifest(folder, {**manifest, "card": {"file": CARD}})
+
+    def _keras_outputs(
+        self, networks: Networks, inputs: Mapping[str, np.ndarray]
+    ) -> dict[str, np.ndarray]:
+        """Answer the golden inputs by Keras, but for an embedder that was given as a graph."""
+        rows = {"audio": inputs["features"][None]}
+        if networks.embedder:
+            rows["video"] = networks.embedder.embed(inputs["crops"])[None]
+        if "expression" in self.fitted:
+            embed = embedder_of(self.fitted["expression"].network)
+            rows["video"] = embed.predict(inputs["crops"].astype(np.float32), verbose=0)[None]
+        return {
+            f"keras_{branch}": fitted.network.predict(rows[branch], verbose=0)[0]
+            for branch, fitted in self.fitted.items()
+            if branch in rows
+        }
 
     def _calibration(self, branches: Sequence[str]) -> Calibration:
         if not self.preset.calibrated:
