@@ -246,6 +246,8 @@ def bad_clips(folder: Path) -> dict[str, Example]:
         key="a", emotion="sad", corpus="made", path=path, has_sound=True, has_picture=True
     )
     clips["member"] = damaged_member(folder / "a.zip")
+    clips["gone"] = tone(folder / "gone.wav")
+    clips["gone"].path.unlink()
     return clips
 
 
@@ -281,6 +283,7 @@ def test_clips_that_cannot_be_heard_are_left_out_by_name(
     assert "silent" in reasons["silent"]
     assert reasons["picture"] == "no audio stream"
     assert reasons["member"].startswith("is damaged (Bad CRC-32")
+    assert reasons["gone"].startswith("cannot be read (No such file")
     for told in loaded.excluded:
         assert f"left out: {told.clip}: {told.reason}" in caplog.text
 

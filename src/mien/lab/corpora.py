@@ -129,14 +129,23 @@ def read_contents(examples: Sequence[Example]) -> Iterator[bytes]:
     """Read the files of many examples, opening each zip file once.
 
     Raises:
-        TrainingDataError: a zip file is damaged.
+        TrainingDataError: a zip file is damaged, or a file is gone or may not be read.
     """
     with ExitStack() as stack:
         archives: dict[Path, zipfile.ZipFile] = {}
         for example in examples:
             if example.member is None:
-                yield example.path.read_bytes()
+                yield _read_file(example)
                 continue
             if example.path not in archives:
                 archives[example.path] = stack.enter_context(open_zip(example.path))
             yield read_member(archives[example.path], example.member)
+
+
+def _read_file(example: Example) -> bytes:
+    try:
+        return example.path.read_bytes()
+    except OSError as error:
+        raise TrainingDataError(
+            f"{example.title} cannot be read ({error.strerror}); look at its disk and permissions"
+        ) from error
