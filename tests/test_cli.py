@@ -246,7 +246,7 @@ def test_training_passes_its_options_on_and_can_be_stopped(
 
     monkeypatch.setattr("mien.lab.train.train_bundle", interrupted)
     out = tmp_path / "bundle"
-    asked = ["--preset", "mien", "--hold-out", "02, 05", "--epochs", "3", "--resume"]
+    asked = ["--preset", "mien", "--hold-out", "02, 05", "--epochs", "3", "--resume", "--song"]
     assert run("train", tmp_path, "--out", out, *asked) == shared.INTERRUPTED
     assert "--resume goes on" in capsys.readouterr().err
     assert seen == [
@@ -256,6 +256,7 @@ def test_training_passes_its_options_on_and_can_be_stopped(
             hold_out=("02", "05"),
             epochs=3,
             resume=True,
+            song=True,
         )
     ]
 

@@ -320,6 +320,21 @@ def test_epochs_and_limit_are_heeded(trained: list[Any], tmp_path: Path) -> None
     assert len(batches.arrays.inputs) == 6 * 4
 
 
+@pytest.mark.parametrize(("song", "clips"), [(False, 8), (True, 9)])
+def test_songs_are_trained_on_when_asked(
+    song: bool, clips: int, trained: list[Any], tmp_path: Path
+) -> None:
+    data = ravdess(tmp_path / "ravdess")
+    spoken = data / "Actor_01" / "03-01-03-01-01-01-01.wav"
+    # A sound of its own, as a copy would be a leak or a double.
+    sung = (data / "Actor_02" / "03-01-05-01-01-01-02.wav").read_bytes()
+    spoken.with_name("03-02-03-01-01-01-01.wav").write_bytes(sung)
+    with pytest.raises(Reached):
+        train_bundle([data], tmp_path / "out", options=options(tmp_path, song=song))
+    ((_, batches, _),) = trained
+    assert len(batches.arrays.inputs) == clips * 4
+
+
 @pytest.mark.parametrize(
     ("changes", "error", "words"),
     [

@@ -17,6 +17,7 @@ from mien.commands.shared import (
     Epochs,
     Preset,
     Resume,
+    Song,
     TensorBoard,
     Variants,
     interruptible,
@@ -57,7 +58,7 @@ def evaluate(
     seeds: Annotated[int, typer.Option(min=1, help="Repeat all so often.")] = 1,
     epochs: Epochs = None,
     variants: Variants = None,
-    song: Annotated[bool, typer.Option("--song", help="RAVDESS's songs too.")] = False,
+    song: Song = False,
     allow_leak: AllowLeak = None,
     shuffle_test_labels: Annotated[
         bool,

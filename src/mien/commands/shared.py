@@ -39,6 +39,7 @@ Variants = Annotated[
     ),
 ]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with the run that was stopped.")]
+Song = Annotated[bool, typer.Option("--song", help="RAVDESS's songs too.")]
 TensorBoard = Annotated[Path | None, typer.Option(help="Folder to write losses into.")]
 Cache = Annotated[
     Path | None, typer.Option(help="Folder of computed features; the user's cache else.")

@@ -13,6 +13,7 @@ from mien.commands.shared import (
     Epochs,
     Preset,
     Resume,
+    Song,
     TensorBoard,
     Variants,
     interruptible,
@@ -44,6 +45,7 @@ def train(
     limit: Annotated[
         int | None, typer.Option(min=8, help="Use so many clips or stills of each corpus.")
     ] = None,
+    song: Song = False,
     seed: Annotated[int, typer.Option(min=0)] = 0,
     resume: Resume = False,
     work: Annotated[
@@ -71,6 +73,7 @@ def train(
         hold_out=speakers,
         allow_leak=allow_leak,
         limit=limit,
+        song=song,
         seed=seed,
         resume=resume,
         work=work or out.resolve().with_name(f"{out.resolve().name}.work"),

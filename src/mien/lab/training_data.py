@@ -45,6 +45,8 @@ class TrainingOptions:
     """Why leaks are let pass; they are refused when ``None``. The bundle says it."""
     limit: int | None = None
     """Clips or stills taken from each corpus."""
+    song: bool = False
+    """Whether RAVDESS's songs are trained on too."""
     seed: int = 0
     resume: bool = False
     tensorboard: Path | None = None
@@ -105,7 +107,7 @@ class TrainingData:
             )
 
     def _read(self, path: Path) -> list[Example]:
-        corpus = read_corpus(path)
+        corpus = read_corpus(path, song=self.options.song)
         for exclusion in corpus.excluded:
             logger.warning("left out: %s: %s", exclusion.clip, exclusion.reason)
         limit = self.options.limit or len(corpus.examples)
