@@ -4,7 +4,7 @@ import logging
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -14,23 +14,13 @@ import keras
 import numpy as np
 import platformdirs
 
-import mien
-from mien.bundle import (
-    BRANCHES,
-    SCHEMA,
-    Bundle,
-    Networks,
-    load_bundle,
-    write_manifest,
-)
-from mien.calibration import Calibration
-from mien.config import Config, EmbeddingConfig, FacesConfig, SpeechConfig, config_hash
+from mien.bundle import Bundle, load_bundle
+from mien.config import Config, EmbeddingConfig, FacesConfig, SpeechConfig
 from mien.detectors import make_detector
 from mien.embed import Embedder
-from mien.emotions import EMOTIONS
 from mien.errors import BundleError, InvalidArgument
-from mien.lab.answers import ANSWER_BATCH
-from mien.lab.calibrate import FEWEST, Unseen, calibrate
+from mien.lab.assemble import Trained, assemble
+from mien.lab.calibrate import Unseen
 from mien.lab.corpora import Example
 from mien.lab.crossfit import cross_fit, fold_numbers
 from mien.lab.dataset import (
@@ -47,16 +37,13 @@ from mien.lab.dataset import (
 from mien.lab.export import export_onnx
 from mien.lab.fit import Fitted, Recipe, fit
 from mien.lab.held_out import held_out_scores
-from mien.lab.model_card import licence_of, model_card
 from mien.lab.networks import embedder_of, expression_network
 from mien.lab.presets import PRESETS, Design
 from mien.lab.splits import Split
 from mien.lab.training_data import TrainingData, TrainingOptions
-from mien.verify import golden_answers, golden_inputs, golden_outputs, verify_bundle
+from mien.verify import verify_bundle
 
 logger = logging.getLogger(__name__)
-
-CARD = "model-card.md"
 
 
 def train_bundle(data: Sequence[Path], out: Path, *, options: TrainingOptions) -> Bundle:
@@ -141,7 +128,8 @@ class _Run:
                 "audio": self._audio(folder) if self.data.sounding else None,
                 "video": self._video(folder, embedder) if embedder else None,
             }
-            self._write(folder, out.name, embedder, tested)
+            held_out = {branch: loaded for branch, loaded in tested.items() if loaded}
+            assemble(folder, self._trained(embedder, held_out), name=out.name)
             verify_bundle(folder)
             _require_replaceable(out)
             if out.exists():
@@ -319,92 +307,20 @@ class _Run:
             variants=self.options.variants or recipe.variants,
         )
 
-    def _write(
-        self,
-        folder: Path,
-        name: str,
-        embedder: Embedder | None,
-        tested: dict[str, Loaded | None],
-    ) -> None:
-        embedding = EmbeddingConfig(
-            name=embedder.name if embedder else "none", width=embedder.width if embedder else 0
+    def _trained(self, embedder: Embedder | None, tested: dict[str, Loaded]) -> Trained:
+        embedding = EmbeddingConfig()
+        if embedder:
+            embedding = EmbeddingConfig(name=embedder.name, width=embedder.width)
+        return Trained(
+            preset=self.preset,
+            config=Config(speech=self.speech, faces=self.faces, embedding=embedding),
+            embedder=embedder,
+            fitted=self.fitted,
+            unseen=self.unseen,
+            tested=tested,
+            scores=self.scores,
+            training=self._training(),
         )
-        config = Config(speech=self.speech, faces=self.faces, embedding=embedding)
-        manifest = self._manifest(folder, name, config, embedder)
-        manifest["calibration"] = self._calibration(list(manifest["networks"])).to_dict()
-        inputs: dict[str, Any] = golden_inputs(config)
-        np.savez(folder / "golden.npz", **inputs)
-        write_manifest(folder, manifest)
-        networks = Networks(load_bundle(folder))
-        outputs: dict[str, Any] = golden_outputs(networks, inputs)
-        outputs |= golden_answers(folder) | self._keras_outputs(networks, inputs)
-        np.savez(folder / "golden.npz", **inputs, **outputs)
-        for branch, loaded in tested.items():
-            if loaded is not None:
-                answers = np.concatenate(list(_answers(networks, branch, loaded.arrays.inputs)))
-                self.scores[branch] = held_out_scores(loaded.examples, answers)
-        manifest["scores"] = self.scores
-        (folder / CARD).write_text(model_card(manifest), encoding="utf-8")
-        write_manifest(folder, {**manifest, "card": {"file": CARD}})
-
-    def _keras_outputs(
-        self, networks: Networks, inputs: Mapping[str, np.ndarray]
-    ) -> dict[str, np.ndarray]:
-        """Answer the golden inputs by Keras, but for an embedder that was given as a graph."""
-        rows = {"audio": inputs["features"][None]}
-        if networks.embedder:
-            rows["video"] = networks.embedder.embed(inputs["crops"])[None]
-        if "expression" in self.fitted:
-            embed = embedder_of(self.fitted["expression"].network)
-            rows["video"] = embed.predict(inputs["crops"].astype(np.float32), verbose=0)[None]
-        return {
-            f"keras_{branch}": fitted.network.predict(rows[branch], verbose=0)[0]
-            for branch, fitted in self.fitted.items()
-            if branch in rows
-        }
-
-    def _calibration(self, branches: Sequence[str]) -> Calibration:
-        if not self.preset.calibrated:
-            return Calibration.none(branches, fusion=self.preset.fusion)
-        found = calibrate(self.unseen, fusion=self.preset.fusion, seed=self.options.seed)
-        for name, answer in found.calibration.answers.items():
-            if not answer.clips:
-                logger.warning("%s is not calibrated: fewer than %d clips", name, FEWEST)
-        self.scores |= {f"{name} calibrated": found for name, found in found.scores.items()}
-        return found.calibration
-
-    def _manifest(
-        self, folder: Path, name: str, config: Config, embedder: Embedder | None
-    ) -> dict[str, Any]:
-        networks = {
-            branch: {
-                "file": f"{branch}.onnx",
-                "architecture": self.fitted[branch].network.name,
-                "parameters": self.fitted[branch].network.count_params(),
-            }
-            for branch in BRANCHES
-            if (folder / f"{branch}.onnx").exists()
-        }
-        return {
-            "schema": SCHEMA,
-            "name": name,
-            "mien_version": mien.__version__,
-            "labels": list(EMOTIONS),
-            "config": config.to_dict(),
-            "config_sha256": config_hash(config),
-            "embedder": embedder
-            and {
-                "file": "embedder.onnx",
-                "name": embedder.name,
-                "source": embedder.source,
-                "licence": embedder.licence,
-            },
-            "networks": networks,
-            "golden": {"file": "golden.npz"},
-            "training": self._training(),
-            "scores": {},
-            "licence": licence_of(self._corpora()),
-        }
 
     def _corpora(self) -> dict[str, int]:
         performances = {
@@ -439,8 +355,3 @@ class _Run:
             f"{held_out} held out; where an epoch is chosen, it is on training clips set aside, "
             "or on the corpus's own validation part"
         )
-
-
-def _answers(networks: Networks, branch: str, inputs: np.ndarray) -> Iterator[np.ndarray]:
-    for start in range(0, len(inputs), ANSWER_BATCH):
-        yield networks.answer(branch, inputs[start : start + ANSWER_BATCH])
