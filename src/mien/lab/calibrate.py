@@ -198,11 +198,7 @@ class _Fitting:
 
     def _fused(self, unseen: Mapping[str, Unseen], fitted: Mapping[str, AnswerCalibration]) -> Rows:
         audio, video = self._paired(unseen)
-        heard = fitted["audio"].apply(audio.probabilities)
-        seen = fitted["video"].apply(video.probabilities)
-        fused = fuse(heard, seen, method=self.fusion)
-        assert fused is not None  # noqa: S101 - both branches are given
-        return replace(audio, probabilities=fused)
+        return _fused_rows(audio, video, fitted, fusion=self.fusion)
 
     def _paired(self, unseen: Mapping[str, Unseen]) -> tuple[Rows, Rows]:
         """Give answers of audio and video, row by row for the same clip or the same emotion."""
@@ -211,6 +207,23 @@ class _Fitting:
             common = _common(unseen)
             return _in_order(audio, common), _in_order(video, common)
         return _by_emotion(unfolded(audio), unfolded(video), seed=self.seed)
+
+
+def pairs_of(unseen: Mapping[str, Unseen], calibration: Calibration) -> Rows:
+    """Fuse what both branches say of the same clips; the fused answer is not yet tempered."""
+    common = _common(unseen)
+    audio, video = (_in_order(unseen[branch], common) for branch in ("audio", "video"))
+    return _fused_rows(audio, video, calibration.answers, fusion=calibration.fusion)
+
+
+def _fused_rows(
+    audio: Rows, video: Rows, fitted: Mapping[str, AnswerCalibration], *, fusion: str
+) -> Rows:
+    heard = fitted["audio"].apply(audio.probabilities)
+    seen = fitted["video"].apply(video.probabilities)
+    fused = fuse(heard, seen, method=fusion)
+    assert fused is not None  # noqa: S101 - both branches are given
+    return replace(audio, probabilities=fused)
 
 
 def _divided(
