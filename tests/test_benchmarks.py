@@ -1,0 +1,61 @@
+"""The scripts of ``benchmark/`` run, and print what they say they measure."""
+
+import csv
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mien.emotions import EMOTIONS
+from mien.verify import GOLDEN_CLIP
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "benchmark"))
+
+import calibration
+import steadiness
+
+
+def study(folder: Path, *, clips: int = 480) -> Path:
+    """Make the tables of a study: two branches, each right most of the time."""
+    chance = np.random.default_rng(0)
+    (folder / "tables").mkdir(parents=True)
+    truth = np.arange(clips) % 8
+    for name in ("audio", "video"):
+        rows = np.exp(2 * np.eye(8)[truth] + chance.normal(size=(clips, 8)))
+        rows /= rows.sum(axis=1, keepdims=True)
+        with (folder / "tables" / f"luna5-{name}.csv").open("w", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow(["clip", "fold", "truth", *EMOTIONS])
+            for number, row in enumerate(rows):
+                emotion = EMOTIONS[truth[number]]
+                writer.writerow([f"{number}.wav", number // 8 % 5, emotion, *row.tolist()])
+    return folder
+
+
+def test_calibration_of_a_study(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert calibration.main([str(study(tmp_path))]) == 0
+    printed = capsys.readouterr().out
+    for told in ("faces of strangers", "on true pairs", "abstain below", "480"):
+        assert told in printed
+
+
+def test_calibration_without_a_study(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert calibration.main([str(tmp_path)]) == 2
+    assert "luna5-audio.csv" in capsys.readouterr().err
+
+
+def test_steadiness_of_a_clip(capsys: pytest.CaptureFixture[str]) -> None:
+    assert steadiness.main([str(GOLDEN_CLIP)]) == 0
+    assert "happy" in capsys.readouterr().out
+
+
+def test_steadiness_of_what_is_no_clip(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert steadiness.main([str(tmp_path / "none.mp4")]) == 1
+    assert "none.mp4" in capsys.readouterr().err
+
+
+def test_swing_is_the_largest_distance() -> None:
+    rows = np.eye(8)[[0, 0, 1]]
+    assert steadiness.swing(rows[:2]) == 0
+    assert steadiness.swing(rows) == 1
