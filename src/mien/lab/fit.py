@@ -16,6 +16,7 @@ import numpy as np
 from mien.errors import InvalidArgument, TrainingDataError
 from mien.lab.dataset import Arrays, Batches
 from mien.lab.files import write_atomically
+from mien.lab.settle import settle
 from mien.lab.tensorboard import TensorBoard
 
 logger = logging.getLogger(__name__)
@@ -38,6 +39,9 @@ class Recipe:
     """Of the augmented variants of a training clip, each epoch sees all or one drawn afresh."""
     keep: Literal["best", "last"] = "last"
     """The epoch whose weights are kept: the one with the lowest validation loss, or the last."""
+    averages: Literal["running", "measured"] = "measured"
+    """What batch normalisation uses at the end: the averages that it kept while the weights moved,
+    or those that the final weights give; see :func:`mien.lab.settle.settle`."""
 
 
 @dataclass(frozen=True)
@@ -106,10 +110,15 @@ def fit(  # noqa: PLR0913 - network, two parts of data, how, where, whether anew
             # A bar would leave hundreds of lines in a log, which is told epochs instead.
             verbose="auto" if sys.stdout.isatty() else 0,
         )
-    if recipe.keep == "last":
-        return Fitted(_load(folder / checkpoint.state["last"]), recipe.epochs, checkpoint.history)
-    best = _load(folder / "best.keras")
-    return Fitted(best, checkpoint.state["best_epoch"], checkpoint.history)
+    kept, epoch = checkpoint.state["last"], recipe.epochs
+    if recipe.keep == "best":
+        kept, epoch = "best.keras", checkpoint.state["best_epoch"]
+    network = _load(folder / kept)
+    if recipe.averages == "measured":
+        # Of an epoch that was not trained on, the same after a resumed run.
+        batches.epoch = recipe.epochs
+        settle(network, batches)
+    return Fitted(network, epoch, checkpoint.history)
 
 
 def _compile(network: keras.Model, recipe: Recipe, *, steps: int) -> None:
@@ -148,10 +157,13 @@ def fingerprint(batches: Batches, validation: Arrays | None) -> str:
 
 
 def _lasting(recipe: dict[str, Any]) -> dict[str, Any]:
-    """Give what a resumed run must share: at a constant rate, its length may be another."""
-    if recipe.get("schedule") != "constant":
-        return recipe
-    return {name: value for name, value in recipe.items() if name != "epochs"}
+    """Give what a resumed run must share.
+
+    What is measured when the weights are final may be another; at a constant rate, so may the
+    run's length.
+    """
+    free = {"averages", "epochs"} if recipe.get("schedule") == "constant" else {"averages"}
+    return {name: value for name, value in recipe.items() if name not in free}
 
 
 class _Checkpoint(keras.callbacks.Callback):  # type: ignore[misc] # keras is untyped

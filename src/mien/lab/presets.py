@@ -110,6 +110,7 @@ def _light_audio(config: SpeechConfig) -> Design:
         label_smoothing=0.1,
         weight_decay=1e-3,
         variants="one",
+        averages="running",
     )
     return Design(name="light_audio", trunk=trunk, head=light_audio_head, recipe=recipe)
 
@@ -164,6 +165,7 @@ PRESETS = {
             label_smoothing=0.1,
             weight_decay=1e-4,
             keep="best",
+            averages="running",
         ),
         fusion="log_average",
         calibrated=True,
