@@ -9,9 +9,11 @@ import pytest
 
 from mien.emotions import EMOTIONS
 from mien.verify import GOLDEN_CLIP
+from tiny_ravdess import tiny_ravdess
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "benchmark"))
 
+import averages
 import calibration
 import steadiness
 
@@ -59,3 +61,18 @@ def test_swing_is_the_largest_distance() -> None:
     rows = np.eye(8)[[0, 0, 1]]
     assert steadiness.swing(rows[:2]) == 0
     assert steadiness.swing(rows) == 1
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy keyword")
+def test_averages_of_a_narrow_voice(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tiny_ravdess(tmp_path / "corpus")
+    cache = str(tmp_path / "cache")
+    few = ["--divide", "128", "--epochs", "1", "--cache", cache]
+    assert averages.main([str(tmp_path / "corpus"), *few]) == 0
+    assert "measured" in capsys.readouterr().out
+
+
+def test_averages_of_no_corpus(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert averages.main([str(tmp_path / "none")]) == 2
+    assert "none" in capsys.readouterr().err
