@@ -145,7 +145,7 @@ def test_a_network_is_really_trained_and_answers_are_taken_up_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     chance = np.random.default_rng(0)
-    examples = [clip(n, speaker=str(n % 4)) for n in range(64)]
+    examples = [clip(n, speaker=str(n // 8 % 4)) for n in range(64)]
     targets = np.eye(8)[[n % 8 for n in range(64)]]
     inputs = (targets + 0.05 * chance.normal(size=targets.shape)).astype(np.float32)
     clips = Loaded(tuple(examples), Arrays(inputs, targets), excluded=())
