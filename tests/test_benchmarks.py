@@ -1,21 +1,17 @@
 """The scripts of ``benchmark/`` run, and print what they say they measure."""
 
 import csv
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from mien.emotions import EMOTIONS
-from mien.verify import GOLDEN_CLIP
-from tiny_ravdess import tiny_ravdess
-
-sys.path.insert(0, str(Path(__file__).parent.parent / "benchmark"))
-
 import averages
 import calibration
 import steadiness
+from mien.emotions import EMOTIONS
+from mien.verify import GOLDEN_CLIP
+from tiny_ravdess import tiny_ravdess
 
 
 def study(folder: Path, *, clips: int = 480) -> Path:

@@ -40,10 +40,11 @@ class Unseen:
                 f"probabilities and folds must be of {len(self.examples)} clips, not {shapes}"
             )
 
-    def of(self, chosen: np.ndarray) -> "Unseen":
-        """Take some clips: a mask."""
+    def of(self, places: Sequence[int]) -> "Unseen":
+        """Take some clips, in the order of their places."""
+        chosen = np.asarray(places, int)
         return Unseen(
-            examples=[self.examples[place] for place in np.flatnonzero(chosen).tolist()],
+            examples=[self.examples[place] for place in chosen.tolist()],
             probabilities=self.probabilities[chosen],
             folds=self.folds[chosen],
         )
@@ -148,7 +149,11 @@ def _lowest(likely: np.ndarray, *, clips: int, rate: float) -> float:
 
 def _clips_first(unseen: Unseen) -> Unseen:
     moving = np.array([not example.is_still for example in unseen.examples], bool)
-    return unseen.of(moving) if FEWEST <= moving.sum() < len(moving) else unseen
+    return _where(unseen, moving) if FEWEST <= moving.sum() < len(moving) else unseen
+
+
+def _where(unseen: Unseen, mask: np.ndarray) -> Unseen:
+    return unseen.of(np.flatnonzero(mask).tolist())
 
 
 def _one_fold_a_clip(unseen: Mapping[str, Unseen]) -> dict[str, Unseen]:
@@ -232,8 +237,8 @@ def _divided(
     """Give all but a fold, and that fold."""
     for fold in np.unique(np.concatenate([some.folds for some in unseen.values()])):
         yield (
-            {branch: some.of(some.folds != fold) for branch, some in unseen.items()},
-            {branch: some.of(some.folds == fold) for branch, some in unseen.items()},
+            {branch: _where(some, some.folds != fold) for branch, some in unseen.items()},
+            {branch: _where(some, some.folds == fold) for branch, some in unseen.items()},
         )
 
 
@@ -244,14 +249,7 @@ def _common(unseen: Mapping[str, Unseen]) -> list[Name]:
 
 def _in_order(unseen: Unseen, names: Sequence[Name]) -> Rows:
     place = {performance_of(example): n for n, example in enumerate(unseen.examples)}
-    chosen = [place[name] for name in names]
-    return unfolded(
-        Unseen(
-            examples=[unseen.examples[n] for n in chosen],
-            probabilities=unseen.probabilities[chosen],
-            folds=unseen.folds[chosen],
-        )
-    )
+    return unfolded(unseen.of([place[name] for name in names]))
 
 
 def _by_emotion(audio: Rows, video: Rows, *, seed: int) -> tuple[Rows, Rows]:
@@ -290,16 +288,16 @@ def score_sets(parts: Sequence[tuple[AnswerCalibration, Rows]]) -> dict[str, Any
         return {}
     truth = np.concatenate([rows.truth for _, rows in parts])
     before = np.concatenate([rows.probabilities for _, rows in parts])
-    tempered = np.concatenate([fitted.apply(rows.probabilities) for fitted, rows in parts])
+    after = [fitted.apply(rows.probabilities) for fitted, rows in parts]
     sets = [
         fitted.likely(row, rate=USUAL_RATE) or ()
-        for fitted, rows in parts
-        for row in fitted.apply(rows.probabilities)
+        for (fitted, _), rows in zip(parts, after, strict=True)
+        for row in rows
     ]
     held = [EMOTIONS[true] in found for true, found in zip(truth, sets, strict=True)]
     return {
         "clips": sum(rows.clips for _, rows in parts),
-        "ece": round(expected_calibration_error(truth, tempered), 4),
+        "ece": round(expected_calibration_error(truth, np.concatenate(after)), 4),
         "ece_before": round(expected_calibration_error(truth, before), 4),
         "coverage": round(float(np.mean(held)), 4),
         "set_size": round(float(np.mean([len(found) for found in sets])), 2),
