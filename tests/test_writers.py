@@ -10,7 +10,7 @@ from mien import EMOTIONS, Failure, Prediction
 from mien.bundle import load_bundle
 from mien.calibration import AnswerCalibration, Calibration
 from mien.errors import InvalidArgument
-from mien.recognise import Branch
+from mien.windows import Branch
 from mien.writers import TableWriter, bundle_panel, json_line, panel
 
 HAPPY = dict.fromkeys(EMOTIONS, 0.04) | {"happy": 0.72}

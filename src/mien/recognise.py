@@ -21,17 +21,7 @@ from mien.fusion import Probabilities
 from mien.media import Clip, ClipSource, Frame, clip_name, open_clip
 from mien.session import check_device
 from mien.speech import speech_features
-
-
-@dataclass(frozen=True)
-class Branch:
-    """What one branch answered, or why it did not."""
-
-    used: bool
-    reason: str | None
-    """Why the branch is out; ``None`` when it is used."""
-    probabilities: dict[str, float] | None
-    """Calibrated, as those of the prediction."""
+from mien.windows import Branch
 
 
 @dataclass(frozen=True)

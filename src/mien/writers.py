@@ -14,7 +14,8 @@ from mien.bundle import Bundle
 from mien.calibration import AnswerCalibration
 from mien.emotions import EMOTIONS
 from mien.errors import InvalidArgument
-from mien.recognise import Branch, Failure, Prediction
+from mien.recognise import Failure, Prediction
+from mien.windows import Branch
 
 BAR_WIDTH = 12
 """Characters of a bar that stands for probability 1."""
