@@ -9,6 +9,7 @@ import pytest
 import averages
 import calibration
 import steadiness
+import voices
 from mien.emotions import EMOTIONS
 from mien.verify import GOLDEN_CLIP
 from tiny_ravdess import tiny_ravdess
@@ -71,4 +72,19 @@ def test_averages_of_a_narrow_voice(tmp_path: Path, capsys: pytest.CaptureFixtur
 
 def test_averages_of_no_corpus(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert averages.main([str(tmp_path / "none")]) == 2
+    assert "none" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy keyword")
+def test_voices_of_a_small_corpus(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tiny_ravdess(tmp_path / "corpus")
+    assert voices.main([str(tmp_path / "corpus"), "--epochs", "1", "--cache", str(tmp_path)]) == 0
+    printed = capsys.readouterr().out
+    for told in ("on the spectrum, 3", "all", "running", "measured"):
+        assert told in printed
+
+
+def test_voices_of_no_corpus(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert voices.main([str(tmp_path / "none")]) == 2
     assert "none" in capsys.readouterr().err

@@ -7,14 +7,13 @@ import numpy as np
 import pytest
 from scipy.signal import butter, sosfilt
 
-from mien.config import SpeechConfig
 from mien.errors import InvalidArgument
 from mien.lab.augment import add_noise, pitch_shift, variants
-from mien.lab.copies import SHORTEST, find_copies
+from mien.lab.copies import COMPARED, SHORTEST, find_copies
 from mien.media import open_clip
 from mien.speech import speech_features
 
-CONFIG = SpeechConfig()
+CONFIG = COMPARED
 RATE = CONFIG.sample_rate
 
 
@@ -44,7 +43,7 @@ def rows(*waveforms: np.ndarray) -> np.ndarray:
 
 
 def pairs(tested: np.ndarray, trained: np.ndarray) -> list[tuple[int, int]]:
-    return [(c.tested, c.trained) for c in find_copies(tested, trained, config=CONFIG)]
+    return [(c.tested, c.trained) for c in find_copies(tested, trained)]
 
 
 ORIGINALS = [utterance(seed) for seed in range(6)]
@@ -72,7 +71,7 @@ def test_copies_are_found_and_only_they(change) -> None:  # type: ignore[no-unty
 
 def test_likeness_is_a_correlation() -> None:
     plain = rows(*ORIGINALS)
-    found = find_copies(plain, plain, config=CONFIG)
+    found = find_copies(plain, plain)
     assert [copy.likeness for copy in found] == pytest.approx([1.0] * 6, abs=1e-5)
 
 

@@ -23,12 +23,6 @@ from mien.errors import InvalidArgument
 from mien.lab.export import export_onnx
 from mien.lab.networks import (
     Standardise,
-    embedder_of,
-    expression_network,
-    light_audio_head,
-    light_audio_trunk,
-    light_video_head,
-    light_video_trunk,
     paper_audio_head,
     paper_audio_trunk,
     paper_video_head,
@@ -58,22 +52,9 @@ def paper_audio_network(
     return keras.Model(features, paper_audio_head(trunk))
 
 
-def light_audio_network(
-    config: SpeechConfig, *, mean: np.ndarray, deviation: np.ndarray
-) -> keras.Model:
-    features = keras.Input((config.frames * config.columns,))
-    trunk = light_audio_trunk(features, config, mean=mean, deviation=deviation)
-    return keras.Model(features, light_audio_head(trunk))
-
-
 def paper_video_network(config: FacesConfig, *, width: int) -> keras.Model:
     embeddings = keras.Input((config.frames, width))
     return keras.Model(embeddings, paper_video_head(paper_video_trunk(embeddings)))
-
-
-def light_video_network(config: FacesConfig, *, width: int) -> keras.Model:
-    embeddings = keras.Input((config.frames, width))
-    return keras.Model(embeddings, light_video_head(light_video_trunk(embeddings)))
 
 
 def table_network(
@@ -91,18 +72,11 @@ def paper_audio(config: SpeechConfig = SPEECH) -> keras.Model:
     return paper_audio_network(config, **ones_and_zeros(config.frames * config.columns))
 
 
-def light_audio(config: SpeechConfig = SPEECH) -> keras.Model:
-    return light_audio_network(config, **ones_and_zeros(config.columns))
-
-
 NETWORKS: dict[str, tuple[Callable[[], keras.Model], tuple[int, ...]]] = {
     "paper audio": (paper_audio, (32 * 6,)),
-    "light audio": (light_audio, (32 * 6,)),
     "paper video": (lambda: paper_video_network(FACES, width=12), (10, 12)),
-    "light video": (lambda: light_video_network(FACES, width=12), (10, 12)),
     "table of clips": (lambda: table(7), (7,)),
     "table of frames": (lambda: table(9, 7), (9, 7)),
-    "expression": (lambda: expression_network(crop_size=16, width=24), (16, 16, 3)),
 }
 
 
@@ -132,8 +106,7 @@ def shaken(network: keras.Model) -> keras.Model:
 def contract(request: pytest.FixtureRequest) -> tuple[keras.Model, np.ndarray]:
     keras.utils.set_random_seed(0)
     build, shape = NETWORKS[request.param]
-    inputs = made(4, *shape) * (60 if request.param == "expression" else 1)
-    return build(), inputs
+    return build(), made(4, *shape)
 
 
 def test_answers_are_probabilities(contract: tuple[keras.Model, np.ndarray]) -> None:
@@ -199,11 +172,6 @@ def test_the_papers_video_network_follows_the_config(frames: int, width: int) ->
     assert answers(network, made(2, frames, width)).shape == (2, 8)
 
 
-def test_too_small_for_the_light_audio_network() -> None:
-    with pytest.raises(InvalidArgument, match="at least 16 frames, not 15"):
-        light_audio(SpeechConfig(frames=15))
-
-
 @pytest.mark.parametrize(("frames", "width"), [(9, 768), (22, 9), (1, 1)])
 def test_too_small_for_the_papers_video_network(frames: int, width: int) -> None:
     with pytest.raises(InvalidArgument, match=f"at least 10 frames .* not {frames} and {width}"):
@@ -211,17 +179,13 @@ def test_too_small_for_the_papers_video_network(frames: int, width: int) -> None
 
 
 @pytest.mark.parametrize("frames", [16, 33])
-@pytest.mark.parametrize("build", [paper_audio, light_audio])
-def test_audio_networks_follow_the_config(
-    frames: int, build: Callable[[SpeechConfig], keras.Model]
-) -> None:
-    network = build(SpeechConfig(frames=frames, mfcc=3))
+def test_the_papers_audio_network_follows_the_config(frames: int) -> None:
+    network = paper_audio(SpeechConfig(frames=frames, mfcc=3))
     assert answers(network, made(2, frames * 5)).shape == (2, 8)
 
 
 STANDARDISED: dict[str, tuple[Callable[..., keras.Model], int]] = {
     "paper audio": (partial(paper_audio_network, SPEECH), SPEECH.frames * SPEECH.columns),
-    "light audio": (partial(light_audio_network, SPEECH), SPEECH.columns),
     "table of clips": (partial(table_network, (7,)), 7),
     "table of frames": (partial(table_network, (9, 7)), 7),
 }
@@ -314,65 +278,6 @@ def test_a_table_is_seen_as_one_step_a_row() -> None:
     assert trunk_shapes(7) == ((None, 1, 64), None, (None, 64))
     # Of several rows their mean and their spread.
     assert trunk_shapes(9, 7) == ((None, 9, 64), None, (None, 128))
-
-
-def features_of(rows: np.ndarray, frames: int) -> np.ndarray:
-    """Lay rows of frames out as :func:`mien.speech.speech_features` does, zeros after them."""
-    padded = np.zeros((frames, rows.shape[1]), np.float32)
-    padded[: len(rows)] = rows
-    return np.concatenate([padded[:, 0], padded[:, 1], padded[:, 2:].ravel()])
-
-
-def light_audio_for(frames: int) -> keras.Model:
-    """Build one, the same for any number of frames, to which padding is not nothing."""
-    keras.utils.set_random_seed(0)
-    config = SpeechConfig(frames=frames, mfcc=4)
-    mean, deviation = np.full(6, 2, np.float32), np.full(6, 0.5, np.float32)
-    return shaken(light_audio_network(config, mean=mean, deviation=deviation))
-
-
-def test_the_light_audio_network_does_not_hear_padding() -> None:
-    # The kernels reach 14 frames beyond the sound, so that both networks see its end alike.
-    sound = made(40, 6, seed=3)
-    short = answers(light_audio_for(64), features_of(sound, 64)[None])
-    long = answers(light_audio_for(96), features_of(sound, 96)[None])
-    np.testing.assert_allclose(short, long, atol=1e-5)
-    assert short.max() < 0.9
-
-
-def test_the_light_audio_network_answers_a_clip_of_nothing_but_padding() -> None:
-    assert np.isfinite(answers(light_audio(), np.zeros((1, 32 * 6), np.float32))).all()
-
-
-def test_the_light_video_network_does_not_lean_on_the_order_of_frames() -> None:
-    network = light_video_network(FACES, width=12)
-    inputs = made(3, 10, 12)
-    np.testing.assert_allclose(
-        answers(network, inputs), answers(network, inputs[:, ::-1]), atol=1e-6
-    )
-
-
-def test_the_expression_network_does_not_mind_the_light() -> None:
-    keras.utils.set_random_seed(0)
-    embedder = embedder_of(expression_network(crop_size=16, width=24))
-    noise = np.random.default_rng(0).uniform(60, 160, (1, 16, 16, 3)).astype(np.float32)
-    stripes = np.zeros_like(noise) + 60
-    stripes[:, ::4] = 160
-    dark, bright = answers(embedder, noise - 50), answers(embedder, noise + 80)
-    other = answers(embedder, stripes)
-    assert np.abs(dark - bright).max() < 1e-3 * np.abs(bright).max()
-    assert np.abs(other - bright).max() > 1e-1 * np.abs(bright).max()
-
-
-def test_an_embedder_gives_the_features_before_the_answer() -> None:
-    network = expression_network(crop_size=16, width=24)
-    embedder = embedder_of(network)
-    assert embedder.output_shape == (None, 24)
-    crops = made(2, 16, 16, 3) * 60
-    last = network.get_layer("probabilities")
-    np.testing.assert_allclose(
-        np.asarray(last(embedder(crops))), answers(network, crops), atol=1e-6
-    )
 
 
 @pytest.mark.slow

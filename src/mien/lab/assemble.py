@@ -19,8 +19,8 @@ from mien.lab.calibrate import FEWEST, Unseen, calibrate
 from mien.lab.dataset import Loaded
 from mien.lab.fit import Fitted
 from mien.lab.held_out import held_out_scores
+from mien.lab.light import embedder_of
 from mien.lab.model_card import licence_of, model_card
-from mien.lab.networks import embedder_of
 from mien.lab.presets import Preset
 from mien.verify import golden_answers, golden_inputs, golden_outputs
 

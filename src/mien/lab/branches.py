@@ -12,6 +12,7 @@ from mien.config import FacesConfig, SpeechConfig
 from mien.detectors import make_detector
 from mien.embed import Embedder
 from mien.errors import InvalidArgument, TrainingDataError
+from mien.lab.copies import COMPARED
 from mien.lab.corpora import Example, Exclusion
 from mien.lab.dataset import FeatureCache, Loaded, clip_embeddings, speech_arrays
 from mien.lab.feature_table import FeatureTable
@@ -52,7 +53,8 @@ class Branch:
     prints: dict[str, str]
     """Name of a file → fingerprint of what was decoded from it; empty for tables."""
     speech: dict[str, np.ndarray]
-    """Name of a file → its speech features, to find copies by; empty but for sound."""
+    """Name of a file → its speech features by :data:`mien.lab.copies.COMPARED`, to find copies by;
+    empty but for sound."""
 
     @property
     def variants(self) -> int:
@@ -117,6 +119,7 @@ def speech_branch(
         return None
     plain = speech_arrays(list(sounds), config=config, cache=cache, augmented=False)
     heard = speech_arrays(plain.examples, config=config, cache=cache, augmented=True, seed=seed)
+    compared = speech_arrays(plain.examples, config=COMPARED, cache=cache, augmented=False)
     inputs = plain.arrays.inputs
     return Branch(
         design=preset.audio(config),
@@ -126,7 +129,7 @@ def speech_branch(
         augmented=heard.arrays.inputs.reshape(len(inputs), -1, inputs.shape[1]),
         excluded=plain.excluded,
         prints=fingerprints(plain),
-        speech=by_title(plain),
+        speech=by_title(compared),
     )
 
 

@@ -23,6 +23,9 @@ from mien.errors import InvalidArgument
 
 Floats = npt.NDArray[np.float32]
 
+COMPARED = SpeechConfig()
+"""How recordings are heard to be compared, whatever a preset hears: so the limits were measured."""
+
 SHORTEST = 43
 """Frames (1 s) under which recordings are not compared: too little to tell them apart."""
 
@@ -54,16 +57,13 @@ class Copy(NamedTuple):
     """Correlation of the print that told, up to 1."""
 
 
-def find_copies(
-    tested: npt.ArrayLike, trained: npt.ArrayLike, *, config: SpeechConfig
-) -> list[Copy]:
+def find_copies(tested: npt.ArrayLike, trained: npt.ArrayLike) -> list[Copy]:
     """Find recordings that are trained on and tested, though one has noise or another pitch.
 
     Args:
-        tested: rows of :func:`mien.speech.speech_features`, shape
+        tested: rows of :func:`mien.speech.speech_features` by :data:`COMPARED`, shape
             ``(recordings, frames * columns)``.
         trained: likewise.
-        config: by which they were computed; the limits were measured with the default.
 
     Returns:
         One entry a pair, sorted by rows.
@@ -73,18 +73,17 @@ def find_copies(
 
     >>> rng = np.random.default_rng(0)
     >>> rows = rng.normal(size=(3, 5984)).astype(np.float32)
-    >>> [(copy.tested, copy.trained) for copy in
-    ...  find_copies(rows[:2], rows[1:], config=SpeechConfig())]
+    >>> [(copy.tested, copy.trained) for copy in find_copies(rows[:2], rows[1:])]
     [(1, 0)]
     """
-    columns = config.frames * config.columns
+    columns = COMPARED.frames * COMPARED.columns
     for name, rows in (("tested", tested), ("trained", trained)):
         if np.ndim(rows) != 2 or np.shape(rows)[1] != columns:
             raise InvalidArgument(
                 f"{name} must be of shape (recordings, {columns}), not {np.shape(rows)}; "
                 "compute them with mien.speech.speech_features and this configuration"
             )
-    these, those = _Prints(np.asarray(tested), config), _Prints(np.asarray(trained), config)
+    these, those = _Prints(np.asarray(tested)), _Prints(np.asarray(trained))
     found: dict[tuple[int, int], float] = {}
     for row, other, likeness in (*_noisy(these, those), *_shifted(these, those)):
         found[row, other] = max(likeness, found.get((row, other), likeness))
@@ -94,19 +93,18 @@ def find_copies(
 class _Prints:
     """What of some recordings is compared."""
 
-    def __init__(self, rows: Floats, config: SpeechConfig) -> None:
-        frames = config.frames
+    def __init__(self, rows: Floats) -> None:
+        frames = COMPARED.frames
         self.loudness = _fine_course(rows[:, frames : 2 * frames])
-        self.cepstra = rows[:, 2 * frames :].reshape(len(rows), frames, config.mfcc)
+        self.cepstra = rows[:, 2 * frames :].reshape(len(rows), frames, COMPARED.mfcc)
         # Of a silent frame the cepstrum is far from zero, after the end it is zero. Without any
         # sound there is nothing to compare.
         self.lengths = self.cepstra.any(axis=2).sum(axis=1) * self.loudness.any(axis=1)
-        self.mel_bands = config.mel_bands
 
     def bands(self, places: np.ndarray, *, shift: int) -> Floats:
         """Give amplitude over time in each band, unit vectors of shape (places, …)."""
         cepstra = self.cepstra[places]
-        decibels = cepstra @ _band_cosines(shift, self.mel_bands, cepstra.shape[2]).T
+        decibels = cepstra @ _band_cosines(shift).T
         # Amplitude and not decibels, so that noise in the pauses counts little.
         loudest = decibels.max(axis=(1, 2), keepdims=True, initial=-np.inf)
         amplitude = 10 ** ((decibels - loudest) / 20) * cepstra.any(axis=2)[:, :, None]
@@ -156,10 +154,10 @@ def _unit(values: np.ndarray) -> Floats:
     return units
 
 
-def _band_cosines(shift: int, mel_bands: int, mfcc: int) -> Floats:
+def _band_cosines(shift: int) -> Floats:
     """Give the inverse of the orthonormal DCT-II at the middles of the bands, (bands, mfcc)."""
     middle = (BANDS[:, None] + 0.5) / BANDS_IN_ALL + shift / 128
-    cosines = np.cos(np.pi * middle * np.arange(mfcc)) * np.sqrt(2 / mel_bands)
+    cosines = np.cos(np.pi * middle * np.arange(COMPARED.mfcc)) * np.sqrt(2 / COMPARED.mel_bands)
     cosines[:, 0] /= np.sqrt(2)
     single: Floats = cosines.astype(np.float32)
     return single

@@ -19,7 +19,7 @@ import platformdirs
 import pyarrow as pa
 from pyarrow import parquet
 
-from mien.config import FacesConfig, SpeechConfig
+from mien.config import FacesConfig
 from mien.emotions import EMOTIONS
 from mien.errors import InvalidArgument, TrainingDataError
 from mien.lab.branches import (
@@ -191,7 +191,7 @@ def _branches(clips: list[Performance], options: EvaluationOptions) -> dict[str,
             clips, preset=preset, config=FacesConfig(), embedder=embedder, cache=cache
         )
     if "audio" not in branches:
-        branches["audio"] = speech_branch(clips, preset=preset, config=SpeechConfig(), cache=cache)
+        branches["audio"] = speech_branch(clips, preset=preset, config=preset.speech, cache=cache)
     return {name: found for name in given if (found := branches.get(name))}
 
 

@@ -16,6 +16,7 @@ import numpy as np
 from mien.errors import InvalidArgument, TrainingDataError
 from mien.lab.dataset import Arrays, Batches
 from mien.lab.files import write_atomically
+from mien.lab.panel import EachMember, answering
 from mien.lab.settle import settle
 from mien.lab.tensorboard import TensorBoard
 
@@ -49,6 +50,7 @@ class Fitted:
     """A trained network, as it was after the epoch that was kept."""
 
     network: keras.Model
+    """That answers: its members, where it has several, together."""
     epoch: int
     """Counted from 1."""
     history: list[dict[str, float]]
@@ -118,7 +120,7 @@ def fit(  # noqa: PLR0913 - network, two parts of data, how, where, whether anew
         # Of an epoch that was not trained on, the same after a resumed run.
         batches.epoch = recipe.epochs
         settle(network, batches)
-    return Fitted(network, epoch, checkpoint.history)
+    return Fitted(answering(network), epoch, checkpoint.history)
 
 
 def _compile(network: keras.Model, recipe: Recipe, *, steps: int) -> None:
@@ -127,7 +129,7 @@ def _compile(network: keras.Model, recipe: Recipe, *, steps: int) -> None:
         rate = keras.optimizers.schedules.CosineDecay(rate, decay_steps=steps * recipe.epochs)
     network.compile(
         optimizer=keras.optimizers.Adam(rate, weight_decay=recipe.weight_decay),
-        loss=keras.losses.CategoricalCrossentropy(label_smoothing=recipe.label_smoothing),
+        loss=EachMember(label_smoothing=recipe.label_smoothing),
     )
 
 

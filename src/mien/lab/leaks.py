@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from mien.config import SpeechConfig
 from mien.errors import LeakError
 from mien.lab.copies import find_copies
 from mien.lab.examples import Example
@@ -134,7 +133,7 @@ def _copies(fold: Fold, speech: Mapping[str, np.ndarray]) -> Pairs:
     if not (tested and trained):
         return
     rows = [np.stack([speech[example.title] for example in side]) for side in (tested, trained)]
-    for copy in find_copies(*rows, config=SpeechConfig()):
+    for copy in find_copies(*rows):
         yield tested[copy.tested], trained[copy.trained]
 
 

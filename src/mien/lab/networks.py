@@ -1,4 +1,4 @@
-"""The networks: the paper's two, the light ones of the ``mien`` preset, the expression network.
+"""What networks are made of, the paper's two, and one on features that somebody else computed.
 
 A branch network is a trunk, which sees, and a head, which decides: early and attention fusion
 (:mod:`mien.lab.joint`) put two trunks under one head. Each ends in eight probabilities in the
@@ -15,9 +15,6 @@ from keras import layers, ops
 from mien.config import SpeechConfig
 from mien.emotions import EMOTIONS
 from mien.errors import InvalidArgument
-
-LUMA = (0.299, 0.587, 0.114)
-"""Weights of red, green and blue in a grey picture (ITU-R BT.601)."""
 
 PAPER_AUDIO_CONVOLUTIONS = ((512, 5, 5), (512, 5, 5), (256, 5, 5), (256, 3, 5), (128, 3, 3))
 """Filters, kernel and pooling window of the paper's five layers of convolution."""
@@ -105,7 +102,12 @@ class Standardise(layers.Layer):  # type: ignore[misc] # keras is untyped
         return dict(super().get_config())
 
 
-def _standardise(mean: np.ndarray, deviation: np.ndarray, *, columns: int) -> layers.Layer:
+def standardise(mean: np.ndarray, deviation: np.ndarray, *, columns: int) -> layers.Layer:
+    """Make the layer that subtracts a mean and divides by a deviation.
+
+    Raises:
+        InvalidArgument: they are not of shape ``(columns,)``.
+    """
     for name, values in (("mean", mean), ("deviation", deviation)):
         if values.shape != (columns,):
             raise InvalidArgument(f"{name} must have shape ({columns},), not {values.shape}")
@@ -128,7 +130,7 @@ def paper_audio_trunk(
     Source: Srihari M. & Bhaskaran V. 2024.
     """
     size = features.shape[1]
-    x = _standardise(mean, deviation, columns=size)(features)
+    x = standardise(mean, deviation, columns=size)(features)
     x = layers.Reshape((size, 1))(x)
     for number, (filters, kernel, pool) in enumerate(PAPER_AUDIO_CONVOLUTIONS, start=1):
         x = layers.Conv1D(filters, kernel, padding="same", activation="relu")(x)
@@ -181,53 +183,6 @@ def paper_video_head(trunk: Trunk) -> keras.KerasTensor:
     return probabilities(x)
 
 
-def light_audio_trunk(
-    features: keras.KerasTensor, config: SpeechConfig, *, mean: np.ndarray, deviation: np.ndarray
-) -> Trunk:
-    """Build three layers of convolution over time, and attention, on the paper's features.
-
-    The same coefficients at another time mean the same, so the kernels slide over time with the
-    coefficients as channels, and attention picks the frames that tell. Frames of padding are
-    left out of it.
-
-    Args:
-        features: shape ``(batch, frames * columns)``.
-        config: how many frames and columns they are.
-        mean: of each column over the training clips, shape ``(columns,)``.
-        deviation: likewise.
-
-    Returns:
-        Of 272 frames 34 steps of 128 channels, 256 numbers in all.
-
-    Raises:
-        InvalidArgument: too few frames for three poolings and attention.
-    """
-    if config.frames < 16:
-        raise InvalidArgument(
-            f"the light audio network needs at least 16 frames, not {config.frames}"
-        )
-    rows = _feature_rows(features, config)
-    # Padding is exactly zero in every column; sound never is, its first coefficient is in dB.
-    heard = ops.cast(ops.any(ops.not_equal(rows, 0.0), axis=-1, keepdims=True), "float32")
-    x = _standardise(mean, deviation, columns=config.columns)(rows) * heard
-    for filters in (96, 128, 128):
-        x = layers.Conv1D(filters, 5, padding="same", use_bias=False)(x)
-        x = layers.BatchNormalization()(x)
-        x = layers.ReLU()(x)
-        x = layers.MaxPooling1D(2)(x)
-        x = layers.SpatialDropout1D(0.1)(x)
-        heard = layers.MaxPooling1D(2)(heard)
-    return Trunk(x, heard, attended(x, heard))
-
-
-def light_audio_head(trunk: Trunk) -> keras.KerasTensor:
-    """Build the light audio network's two dense layers."""
-    x = layers.Dropout(0.4)(trunk.vector)
-    x = layers.Dense(96, activation="relu")(x)
-    x = layers.Dropout(0.3)(x)
-    return probabilities(x)
-
-
 def attended(x: keras.KerasTensor, present: keras.KerasTensor | None) -> keras.KerasTensor:
     """Pool a sequence: the mean and the spread of the steps that attention picks.
 
@@ -250,28 +205,6 @@ def attended(x: keras.KerasTensor, present: keras.KerasTensor | None) -> keras.K
     return layers.Concatenate()([pooled, spread])
 
 
-def light_video_trunk(embeddings: keras.KerasTensor) -> Trunk:
-    """Build one dense layer that reads each frame by itself, and average over the clip.
-
-    Trained on stills, it must not lean on the order of frames, which stills do not have.
-
-    Args:
-        embeddings: shape ``(batch, frames, width)``.
-
-    Returns:
-        64 numbers a frame, and their mean.
-    """
-    x = layers.LayerNormalization()(embeddings)
-    x = layers.Dropout(0.3)(x)
-    x = layers.Dense(64, activation="relu")(x)
-    return Trunk(x, None, ops.mean(x, axis=1))
-
-
-def light_video_head(trunk: Trunk) -> keras.KerasTensor:
-    """Build the light video network's last layer."""
-    return probabilities(layers.Dropout(0.2)(trunk.vector))
-
-
 def table_trunk(features: keras.KerasTensor, *, mean: np.ndarray, deviation: np.ndarray) -> Trunk:
     """Build a small network on features that somebody else computed.
 
@@ -284,7 +217,7 @@ def table_trunk(features: keras.KerasTensor, *, mean: np.ndarray, deviation: np.
         mean: of each column over the training clips.
         deviation: likewise.
     """
-    x = _standardise(mean, deviation, columns=features.shape[-1])(features)
+    x = standardise(mean, deviation, columns=features.shape[-1])(features)
     x = layers.Dropout(0.2)(x)
     if len(features.shape) == 3:
         x = layers.Conv1D(128, 5, padding="same", activation="relu")(x)
@@ -302,57 +235,25 @@ def table_head(trunk: Trunk) -> keras.KerasTensor:
     return probabilities(layers.Dropout(0.3)(trunk.vector))
 
 
-def expression_network(*, crop_size: int = 48, width: int = 256) -> keras.Model:
-    """Build a small CNN on a face crop whose last features serve as embedding.
-
-    Input shape:
-        ``(batch, crop_size, crop_size, 3)``, RGB, 0 to 255.
-
-    Output shape:
-        ``(batch, 8)``; the layer named ``embedding`` has shape ``(batch, width)``.
-    """
-    crops = keras.Input((crop_size, crop_size, 3), name="crops")
-    grey = ops.sum(crops * np.array(LUMA, np.float32), axis=-1, keepdims=True)
-    # Contrast of each crop by itself: the light of a room is no emotion.
-    centred = grey - ops.mean(grey, axis=(1, 2), keepdims=True)
-    x = centred / ops.sqrt(ops.mean(ops.square(centred), axis=(1, 2), keepdims=True) + 25.0)
-    x = _convolution(x, 32, kernel=5, strides=2)
-    for filters in (32, 64, 128):
-        x = _convolution(_convolution(x, filters), filters)
-        x = layers.MaxPooling2D(2)(x)
-        x = layers.SpatialDropout2D(0.1)(x)
-    x = _convolution(x, width)
-    embedding = layers.GlobalAveragePooling2D(name="embedding")(x)
-    x = layers.Dropout(0.4)(embedding)
-    return keras.Model(crops, probabilities(x), name="expression")
-
-
-def embedder_of(expression: keras.Model) -> keras.Model:
-    """Cut an expression network after its embedding.
-
-    Output shape:
-        ``(batch, width)``.
-    """
-    return keras.Model(expression.input, expression.get_layer("embedding").output)
-
-
 def probabilities(x: keras.KerasTensor) -> keras.KerasTensor:
     """Build the last layer of every network: eight probabilities."""
     return layers.Dense(len(EMOTIONS), activation="softmax", name="probabilities")(x)
 
 
-def _convolution(
-    x: keras.KerasTensor, filters: int, *, kernel: int = 3, strides: int = 1
-) -> keras.KerasTensor:
-    x = layers.Conv2D(filters, kernel, strides=strides, padding="same", use_bias=False)(x)
-    x = layers.BatchNormalization()(x)
-    return layers.ReLU()(x)
+def feature_rows(features: keras.KerasTensor, config: SpeechConfig) -> keras.KerasTensor:
+    """Turn the flat vector of speech features into one row a frame.
 
+    Args:
+        features: shape ``(batch, frames * columns)``.
+        config: how many frames and columns they are.
 
-def _feature_rows(features: keras.KerasTensor, config: SpeechConfig) -> keras.KerasTensor:
-    """Turn the flat vector into one row a frame: ``(batch, frames, columns)``."""
+    Returns:
+        Shape ``(batch, frames, columns)``: ZCR, RMS and the cepstral coefficients.
+    """
     frames = config.frames
-    rates = layers.Reshape((frames, 1))(features[:, :frames])
-    energies = layers.Reshape((frames, 1))(features[:, frames : 2 * frames])
-    cepstra = layers.Reshape((frames, config.mfcc))(features[:, 2 * frames :])
-    return layers.Concatenate()([rates, energies, cepstra])
+    rates, energies, cepstra = ops.split(features, (frames, 2 * frames), axis=-1)
+    kinds = [
+        ops.reshape(kind, (-1, frames, columns))
+        for kind, columns in ((rates, 1), (energies, 1), (cepstra, config.mfcc))
+    ]
+    return ops.concatenate(kinds, axis=-1)

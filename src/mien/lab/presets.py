@@ -8,12 +8,16 @@ import numpy as np
 
 from mien.config import SpeechConfig
 from mien.lab.fit import Recipe
-from mien.lab.networks import (
-    Trunk,
+from mien.lab.light import (
     light_audio_head,
     light_audio_trunk,
     light_video_head,
     light_video_trunk,
+    voice_standards,
+)
+from mien.lab.networks import (
+    Trunk,
+    feature_rows,
     paper_audio_head,
     paper_audio_trunk,
     paper_video_head,
@@ -41,7 +45,10 @@ class Design:
             training: inputs of the training clips, shape ``(clips, …)``: they give the input's
                 shape, and what it is standardised by.
 
-        >>> PRESETS["mien"].audio(SpeechConfig()).network(np.zeros((4, 5984))).output_shape
+        Returns:
+            Of output shape ``(batch, 8)``, or ``(batch, members, 8)``: see :mod:`mien.lab.panel`.
+
+        >>> PRESETS["paper"].video.network(np.zeros((4, 22, 768))).output_shape
         (None, 8)
         """
         inputs = keras.Input(training.shape[1:], name="inputs")
@@ -52,6 +59,8 @@ class Design:
 class Preset:
     """Which networks are trained, and how."""
 
+    speech: SpeechConfig
+    """How it hears."""
     audio: Callable[[SpeechConfig], Design]
     video: Design
     expression_recipe: Recipe | None
@@ -74,14 +83,7 @@ def _heard_standardisation(
     Returns:
         Mean and deviation, each of shape ``(columns,)``.
     """
-    frames = config.frames
-    rows = np.dstack(
-        [
-            training[:, :frames],
-            training[:, frames : 2 * frames],
-            training[:, 2 * frames :].reshape(-1, frames, config.mfcc),
-        ]
-    )
+    rows = np.asarray(feature_rows(training, config))
     heard = rows[rows.any(axis=-1)]
     return standardisation(heard if len(heard) else rows[:, 0])
 
@@ -100,8 +102,7 @@ def _paper_audio(config: SpeechConfig) -> Design:
 
 def _light_audio(config: SpeechConfig) -> Design:
     def trunk(features: keras.KerasTensor, training: np.ndarray) -> Trunk:
-        mean, deviation = _heard_standardisation(training, config)
-        return light_audio_trunk(features, config, mean=mean, deviation=deviation)
+        return light_audio_trunk(features, config, standards=voice_standards(training, config))
 
     recipe = Recipe(
         epochs=50,
@@ -136,6 +137,7 @@ TABLE = Design(
 
 PRESETS = {
     "paper": Preset(
+        speech=SpeechConfig(),
         audio=_paper_audio,
         video=Design(
             name="paper_video",
@@ -148,6 +150,8 @@ PRESETS = {
         calibrated=False,
     ),
     "mien": Preset(
+        # As many coefficients as bands: nothing of the spectrum is lost.
+        speech=SpeechConfig(mel_bands=64, mfcc=64),
         audio=_light_audio,
         video=Design(
             name="light_video",

@@ -15,7 +15,7 @@ import numpy as np
 import platformdirs
 
 from mien.bundle import Bundle, load_bundle
-from mien.config import Config, EmbeddingConfig, FacesConfig, SpeechConfig
+from mien.config import Config, EmbeddingConfig, FacesConfig
 from mien.detectors import make_detector
 from mien.embed import Embedder
 from mien.errors import BundleError, InvalidArgument
@@ -37,7 +37,7 @@ from mien.lab.dataset import (
 from mien.lab.export import export_onnx
 from mien.lab.fit import Fitted, Recipe, fit
 from mien.lab.held_out import held_out_scores
-from mien.lab.networks import embedder_of, expression_network
+from mien.lab.light import embedder_of, expression_network
 from mien.lab.presets import PRESETS, Design
 from mien.lab.splits import Split
 from mien.lab.training_data import TrainingData, TrainingOptions
@@ -87,11 +87,11 @@ class _Run:
     def __init__(self, data: Sequence[Path], options: TrainingOptions) -> None:
         self.options = options
         self.preset = PRESETS[options.preset]
-        self.audio, self.video = self.preset.audio(SpeechConfig()), self.preset.video
+        self.audio, self.video = self.preset.audio(self.preset.speech), self.preset.video
         self.cache = FeatureCache(
             options.cache or Path(platformdirs.user_cache_dir("mien")) / "features"
         )
-        self.speech, self.faces = SpeechConfig(), FacesConfig()
+        self.speech, self.faces = self.preset.speech, FacesConfig()
         self.data = TrainingData(data, options)
         self._require_embedder()
         self.scores: dict[str, dict[str, Any]] = {}
@@ -116,7 +116,7 @@ class _Run:
         """Train all that there is data for, and write the bundle."""
         if self.data.sounding:
             split = self.data.split(self.data.sounding, recipe=self.audio.recipe)
-            self.data.refuse_leaks(split, config=self.speech, cache=self.cache)
+            self.data.refuse_leaks(split, cache=self.cache)
         if self.data.seen:
             self.data.split(self.data.seen, recipe=self.video.recipe)
         out.parent.mkdir(parents=True, exist_ok=True)

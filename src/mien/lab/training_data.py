@@ -7,9 +7,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
-from mien.config import SpeechConfig
 from mien.errors import InvalidArgument, TrainingDataError
 from mien.lab.branches import by_title, fingerprints
+from mien.lab.copies import COMPARED
 from mien.lab.corpora import Example, once_each, read_corpus, require_names_apart
 from mien.lab.dataset import FeatureCache, speech_arrays
 from mien.lab.fit import Recipe
@@ -187,13 +187,13 @@ class TrainingData:
             )
         return fold
 
-    def refuse_leaks(self, split: Split, *, config: SpeechConfig, cache: FeatureCache) -> None:
+    def refuse_leaks(self, split: Split, *, cache: FeatureCache) -> None:
         """Refuse to score on sound that was trained on, whatever its file is called."""
         if not split.test:
             return
         heard = speech_arrays(
             [*split.train, *split.validation, *split.test],
-            config=config,
+            config=COMPARED,
             cache=cache,
             augmented=False,
         )

@@ -1,0 +1,271 @@
+"""The networks of the mien preset: contracts on tiny ones, and what each must not mind."""
+
+import mien.lab  # noqa: F401
+
+# isort: split
+from collections.abc import Callable
+from pathlib import Path
+
+import keras
+import numpy as np
+import onnxruntime
+import pytest
+import scipy.fft
+
+from mien.config import FacesConfig, SpeechConfig
+from mien.errors import InvalidArgument
+from mien.lab.export import export_onnx
+from mien.lab.light import (
+    CEPSTRA,
+    LISTENERS,
+    LogMel,
+    Standard,
+    embedder_of,
+    expression_network,
+    light_audio_head,
+    light_audio_trunk,
+    light_video_head,
+    light_video_trunk,
+    voice_standards,
+    voice_views,
+)
+from mien.lab.panel import EachMember, answering
+from mien.lab.presets import PRESETS
+
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:__array__ implementation doesn't accept a copy keyword"
+)
+
+SPEECH = SpeechConfig(frames=32, mfcc=4, mel_bands=6)
+FACES = FacesConfig(frames=10)
+
+
+def made(*shape: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
+
+
+def answers(network: keras.Model, inputs: np.ndarray) -> np.ndarray:
+    return np.asarray(network(inputs, training=False))
+
+
+def features_of(rows: np.ndarray, frames: int) -> np.ndarray:
+    """Lay rows of frames out as :func:`mien.speech.speech_features` does, zeros after them."""
+    padded = np.zeros((frames, rows.shape[1]), np.float32)
+    padded[: len(rows)] = rows
+    return np.concatenate([padded[:, 0], padded[:, 1], padded[:, 2:].ravel()])
+
+
+def sounds(clips: int, *, frames: int = 32, config: SpeechConfig = SPEECH) -> np.ndarray:
+    """Make features of clips that fill a number of frames; loudness is never negative."""
+    rows = made(clips, frames, config.columns, seed=3)
+    rows[..., 1] = np.abs(rows[..., 1])
+    return np.stack([features_of(clip, config.frames) for clip in rows])
+
+
+def plain_standards(config: SpeechConfig) -> list[Standard]:
+    columns = (2 + min(config.mfcc, CEPSTRA), 2 + config.mel_bands)
+    return [(np.zeros(size, np.float32), np.ones(size, np.float32)) for size in columns]
+
+
+def listening(config: SpeechConfig, standards: list[Standard] | None = None) -> keras.Model:
+    features = keras.Input((config.frames * config.columns,))
+    trunk = light_audio_trunk(features, config, standards=standards or plain_standards(config))
+    return keras.Model(features, light_audio_head(trunk))
+
+
+def light_audio(config: SpeechConfig = SPEECH) -> keras.Model:
+    return answering(listening(config))
+
+
+def light_video_network(config: FacesConfig, *, width: int) -> keras.Model:
+    embeddings = keras.Input((config.frames, width))
+    return keras.Model(embeddings, light_video_head(light_video_trunk(embeddings)))
+
+
+def expression() -> keras.Model:
+    return expression_network(crop_size=16, widths=(8, 12, 16), width=24)
+
+
+NETWORKS: dict[str, tuple[Callable[[], keras.Model], np.ndarray]] = {
+    "audio": (light_audio, sounds(4)),
+    "video": (lambda: light_video_network(FACES, width=12), made(4, 10, 12)),
+    "expression": (expression, made(4, 16, 16, 3) * 60),
+}
+
+
+@pytest.fixture(params=NETWORKS)
+def contract(request: pytest.FixtureRequest) -> tuple[keras.Model, np.ndarray]:
+    keras.utils.set_random_seed(0)
+    build, inputs = NETWORKS[request.param]
+    return build(), inputs
+
+
+def test_answers_are_probabilities(contract: tuple[keras.Model, np.ndarray]) -> None:
+    network, inputs = contract
+    assert network.output_shape == (None, 8)
+    answer = answers(network, inputs)
+    assert (answer >= 0).all()
+    np.testing.assert_allclose(answer.sum(axis=1), 1, atol=1e-5)
+
+
+def test_clips_are_answered_each_by_itself(contract: tuple[keras.Model, np.ndarray]) -> None:
+    network, inputs = contract
+    alone = np.concatenate([answers(network, row[None]) for row in inputs])
+    np.testing.assert_allclose(answers(network, inputs), alone, atol=1e-5)
+    assert np.ptp(alone, axis=0).max() > 1e-4
+
+
+def test_save_and_load(contract: tuple[keras.Model, np.ndarray], tmp_path: Path) -> None:
+    network, inputs = contract
+    network.save(tmp_path / "network.keras")
+    loaded = keras.saving.load_model(tmp_path / "network.keras")
+    np.testing.assert_array_equal(answers(loaded, inputs), answers(network, inputs))
+
+
+def test_answers_are_the_same_in_onnx(
+    contract: tuple[keras.Model, np.ndarray], tmp_path: Path
+) -> None:
+    network, inputs = contract
+    path = tmp_path / "network.onnx"
+    export_onnx(network, path, input_names=["inputs"], output_name="answers", metadata={})
+    (answer,) = onnxruntime.InferenceSession(path).run(None, {"inputs": inputs})
+    np.testing.assert_allclose(answer, answers(network, inputs), atol=1e-5)
+
+
+def test_training_steps_lower_the_loss(contract: tuple[keras.Model, np.ndarray]) -> None:
+    network, inputs = contract
+    wanted = np.eye(8, dtype=np.float32)[:4]
+    network.compile(keras.optimizers.Adam(1e-2), EachMember())
+    losses = [float(network.train_on_batch(inputs, wanted)) for _ in range(12)]
+    # Dropout shakes single steps.
+    assert np.mean(losses[-3:]) < losses[0]
+
+
+def test_sizes_are_within_what_a_light_bundle_allows() -> None:
+    preset = PRESETS["mien"]
+    voice = preset.audio(preset.speech).network(sounds(2, config=preset.speech))
+    assert voice.count_params() <= 1_000_000
+    assert preset.video.network(made(2, 22, 256)).count_params() <= 500_000
+    assert expression_network().count_params() <= 2_000_000
+
+
+def test_too_small_for_the_light_audio_network() -> None:
+    with pytest.raises(InvalidArgument, match="at least 16 frames, not 15"):
+        light_audio(SpeechConfig(frames=15))
+
+
+@pytest.mark.parametrize("frames", [16, 33])
+def test_the_audio_network_follows_the_config(frames: int) -> None:
+    config = SpeechConfig(frames=frames, mfcc=3, mel_bands=5)
+    assert answers(light_audio(config), sounds(2, frames=9, config=config)).shape == (2, 8)
+
+
+@pytest.mark.parametrize("coefficients", [5, 12])
+def test_mel_bands_come_back_from_their_cepstrum(coefficients: int) -> None:
+    bands = made(3, 7, 12)
+    cepstra = scipy.fft.dct(bands, type=2, norm="ortho")[..., :coefficients]
+    smooth = scipy.fft.idct(
+        np.pad(cepstra, ((0, 0), (0, 0), (0, 12 - coefficients))), type=2, norm="ortho"
+    )
+    np.testing.assert_allclose(np.asarray(LogMel(12)(cepstra)), smooth, atol=1e-5)
+
+
+def test_the_preset_hears_the_whole_mel_spectrum() -> None:
+    speech = PRESETS["mien"].speech
+    assert speech.mfcc == speech.mel_bands
+
+
+def test_views_hold_the_paper_s_coefficients_and_the_spectrum() -> None:
+    features = sounds(2, frames=20)
+    (cepstra, spectrum), heard = voice_views(features, SPEECH)
+    assert cepstra.shape == (2, 32, 2 + 4)
+    assert spectrum.shape == (2, 32, 2 + 6)
+    np.testing.assert_array_equal(np.asarray(heard)[..., 0].sum(axis=1), [20, 20])
+    rows = np.asarray(cepstra)[0]
+    np.testing.assert_allclose(rows[:, 0], features[0, :32])
+    np.testing.assert_allclose(rows[:20, 1], np.log10(features[0, 32:52] + 1e-4), atol=1e-6)
+    np.testing.assert_allclose(rows[:, 2:].ravel(), features[0, 64:])
+
+
+def test_standards_are_of_the_frames_that_are_heard() -> None:
+    training = sounds(5, frames=20)
+    views, _ = voice_views(training, SPEECH)
+    for (mean, deviation), view in zip(voice_standards(training, SPEECH), views, strict=True):
+        heard = np.asarray(view)[:, :20].reshape(100, -1)
+        np.testing.assert_allclose(mean, heard.mean(axis=0), atol=1e-5)
+        np.testing.assert_allclose(deviation, heard.std(axis=0), rtol=1e-4)
+
+
+def test_standards_of_nothing_but_padding_are_finite() -> None:
+    for mean, deviation in voice_standards(np.zeros((2, 32 * 6), np.float32), SPEECH):
+        assert np.isfinite([mean, deviation]).all()
+
+
+def test_listeners_are_strangers_to_each_other() -> None:
+    """No member's answer depends on another's weights: each is trained by itself."""
+    keras.utils.set_random_seed(0)
+    network = listening(SPEECH)
+    inputs = sounds(3)
+    before = answers(network, inputs)
+    assert before.shape == (3, 2 * LISTENERS, 8)
+    convolutions = [x for x in network.layers if isinstance(x, keras.layers.Conv1D)]
+    kernel = convolutions[0].kernel
+    kernel.assign(kernel * -2.0)
+    changed = np.abs(answers(network, inputs) - before).max(axis=(0, 2)) > 1e-6
+    assert changed.sum() == 1
+
+
+def listening_for(frames: int) -> keras.Model:
+    """Build one, the same for any number of frames, to which padding is not nothing."""
+    keras.utils.set_random_seed(0)
+    config = SpeechConfig(frames=frames, mfcc=4, mel_bands=6)
+    standards = [(mean + 2, deviation / 2) for mean, deviation in plain_standards(config)]
+    network = listening(config, standards)
+    generator = np.random.default_rng(0)
+    for layer in network.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.set_weights([generator.uniform(0.5, 1.5, w.shape) for w in layer.get_weights()])
+    return answering(network)
+
+
+def test_the_audio_network_does_not_hear_padding() -> None:
+    # The kernels reach 14 frames beyond the sound, so that both networks see its end alike.
+    short = answers(listening_for(64), sounds(1, frames=40, config=SpeechConfig(frames=64, mfcc=4)))
+    long = answers(listening_for(96), sounds(1, frames=40, config=SpeechConfig(frames=96, mfcc=4)))
+    np.testing.assert_allclose(short, long, atol=1e-5)
+    assert short.max() < 0.9
+
+
+def test_the_audio_network_answers_a_clip_of_nothing_but_padding() -> None:
+    assert np.isfinite(answers(light_audio(), np.zeros((1, 32 * 6), np.float32))).all()
+
+
+def test_the_video_network_does_not_lean_on_the_order_of_frames() -> None:
+    network = light_video_network(FACES, width=12)
+    inputs = made(3, 10, 12)
+    np.testing.assert_allclose(
+        answers(network, inputs), answers(network, inputs[:, ::-1]), atol=1e-6
+    )
+
+
+def test_the_expression_network_does_not_mind_the_light() -> None:
+    keras.utils.set_random_seed(0)
+    embedder = embedder_of(expression())
+    noise = np.random.default_rng(0).uniform(60, 160, (1, 16, 16, 3)).astype(np.float32)
+    stripes = np.zeros_like(noise) + 60
+    stripes[:, ::4] = 160
+    dark, bright = answers(embedder, noise - 50), answers(embedder, noise + 80)
+    other = answers(embedder, stripes)
+    assert np.abs(dark - bright).max() < 1e-3 * np.abs(bright).max()
+    assert np.abs(other - bright).max() > 1e-1 * np.abs(bright).max()
+
+
+def test_an_embedder_gives_the_features_before_the_answer() -> None:
+    network = expression()
+    embedder = embedder_of(network)
+    assert embedder.output_shape == (None, 24)
+    crops = made(2, 16, 16, 3) * 60
+    last = network.get_layer("probabilities")
+    np.testing.assert_allclose(
+        np.asarray(last(embedder(crops))), answers(network, crops), atol=1e-6
+    )
