@@ -3,7 +3,7 @@
     python benchmark/voices.py RAVDESS
 
 Fold 1 of ``luna5`` tests actors that nobody looks at here. Of those it trains on, a group is held
-out and the others are trained on. Every member is scored, those of each view together, and all;
+out and the others are trained on. Every member is scored, those of each kind together, and all;
 with the averages that batch normalisation kept while training, and with those measured at the end.
 """
 
@@ -28,7 +28,7 @@ from mien.errors import MienError
 from mien.lab.corpora import read_corpus
 from mien.lab.dataset import Arrays, Batches, FeatureCache, speech_arrays
 from mien.lab.fit import Fitted, fit
-from mien.lab.light import LISTENERS, MEMBERS
+from mien.lab.light import COUNTERS, LISTENERS, MEMBERS
 from mien.lab.presets import PRESETS
 from mien.lab.protocols import make_folds
 from mien.lab.settle import settle
@@ -61,7 +61,7 @@ def trained(batches: Batches, *, epochs: int | None) -> Fitted:
 
 
 def scores(network: keras.Model, held_out: Arrays) -> Iterator[tuple[str, float, float]]:
-    """Score each member, those of each view together, and all.
+    """Score each member, those of each kind together, and all.
 
     Yields:
         Who, UAR and log loss.
@@ -69,13 +69,15 @@ def scores(network: keras.Model, held_out: Arrays) -> Iterator[tuple[str, float,
     members = keras.Model(network.input, network.get_layer(MEMBERS).output)
     said = np.log(members.predict(held_out.inputs, batch_size=32, verbose=0) + 1e-7)
     truth = held_out.targets.argmax(axis=1)
-    of_coefficients, of_spectrum = range(LISTENERS), range(LISTENERS, 2 * LISTENERS)
+    listeners, counters = range(2 * LISTENERS), range(2 * LISTENERS, 2 * LISTENERS + COUNTERS)
     together = {
-        **{f"on coefficients, {number}": [number] for number in of_coefficients},
-        **{f"on the spectrum, {number}": [number] for number in of_spectrum},
-        "on coefficients": list(of_coefficients),
-        "on the spectrum": list(of_spectrum),
-        "all": [*of_coefficients, *of_spectrum],
+        **{f"listener {number + 1}": [number] for number in listeners},
+        **{f"counter {number + 1 - len(listeners)}": [number] for number in counters},
+        "listeners with pitch": list(listeners[:LISTENERS]),
+        "listeners without": list(listeners[LISTENERS:]),
+        "listeners": list(listeners),
+        "counters": list(counters),
+        "all": [*listeners, *counters],
     }
     for who, chosen in together.items():
         answers = np.exp(said[:, chosen].mean(axis=1))

@@ -9,9 +9,11 @@ import pytest
 import averages
 import calibration
 import steadiness
+import stills
 import voices
 from mien.emotions import EMOTIONS
 from mien.verify import GOLDEN_CLIP
+from tiny_fer2013 import embedder, fer2013
 from tiny_ravdess import tiny_ravdess
 
 
@@ -81,10 +83,35 @@ def test_voices_of_a_small_corpus(tmp_path: Path, capsys: pytest.CaptureFixture[
     tiny_ravdess(tmp_path / "corpus")
     assert voices.main([str(tmp_path / "corpus"), "--epochs", "1", "--cache", str(tmp_path)]) == 0
     printed = capsys.readouterr().out
-    for told in ("on the spectrum, 3", "all", "running", "measured"):
+    for told in ("listener 4", "counter 2", "all", "running", "measured"):
         assert told in printed
 
 
 def test_voices_of_no_corpus(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert voices.main([str(tmp_path / "none")]) == 2
     assert "none" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy keyword")
+def test_stills_by_frozen_features(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    faces, given = fer2013(tmp_path / "fer2013.zip"), embedder(tmp_path / "rows.onnx")
+    few = ["--epochs", "1", "--train", "4", "--cache", str(tmp_path / "cache")]
+    assert stills.main([str(faces), "--embedder", str(given), *few]) == 0
+    words = capsys.readouterr().out.split()
+    # Four of the six were trained on, and all six of the test part scored.
+    assert words[words.index("rows") + 2 : words.index("rows") + 5 : 2] == ["4", "6"]
+
+
+def test_stills_without_an_embedder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    faces = fer2013(tmp_path / "fer2013.zip", stills=1)
+    assert stills.main([str(faces), "--embedder", str(tmp_path / "none.onnx")]) == 2
+    assert "no such embedder" in capsys.readouterr().err
+
+
+def test_stills_of_a_corpus_without_parts(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = embedder(tmp_path / "rows.onnx")
+    assert stills.main([str(tiny_ravdess(tmp_path / "corpus")), "--embedder", str(given)]) == 2
+    assert "must hold parts" in capsys.readouterr().err

@@ -10,24 +10,22 @@ import keras
 import numpy as np
 import onnxruntime
 import pytest
-import scipy.fft
 
 from mien.config import FacesConfig, SpeechConfig
 from mien.errors import InvalidArgument
 from mien.lab.export import export_onnx
 from mien.lab.light import (
-    CEPSTRA,
+    COUNTERS,
     LISTENERS,
-    LogMel,
-    Standard,
+    clip_statistics,
     embedder_of,
     expression_network,
     light_audio_head,
     light_audio_trunk,
     light_video_head,
     light_video_trunk,
-    voice_standards,
-    voice_views,
+    voice_rows,
+    voice_standard,
 )
 from mien.lab.panel import EachMember, answering
 from mien.lab.presets import PRESETS
@@ -36,7 +34,7 @@ pytestmark = pytest.mark.filterwarnings(
     "ignore:__array__ implementation doesn't accept a copy keyword"
 )
 
-SPEECH = SpeechConfig(frames=32, mfcc=4, mel_bands=6)
+SPEECH = SpeechConfig(frames=32, mfcc=4, pitch=True)
 FACES = FacesConfig(frames=10)
 
 
@@ -52,24 +50,23 @@ def features_of(rows: np.ndarray, frames: int) -> np.ndarray:
     """Lay rows of frames out as :func:`mien.speech.speech_features` does, zeros after them."""
     padded = np.zeros((frames, rows.shape[1]), np.float32)
     padded[: len(rows)] = rows
-    return np.concatenate([padded[:, 0], padded[:, 1], padded[:, 2:].ravel()])
+    return np.concatenate(
+        [padded[:, 0], padded[:, 1], padded[:, 2:-2].ravel(), padded[:, -2], padded[:, -1]]
+    )
 
 
 def sounds(clips: int, *, frames: int = 32, config: SpeechConfig = SPEECH) -> np.ndarray:
-    """Make features of clips that fill a number of frames; loudness is never negative."""
+    """Make features of clips that fill so many frames; no loudness or aperiodicity is negative."""
     rows = made(clips, frames, config.columns, seed=3)
     rows[..., 1] = np.abs(rows[..., 1])
+    rows[..., -1] = np.abs(rows[..., -1])
     return np.stack([features_of(clip, config.frames) for clip in rows])
 
 
-def plain_standards(config: SpeechConfig) -> list[Standard]:
-    columns = (2 + min(config.mfcc, CEPSTRA), 2 + config.mel_bands)
-    return [(np.zeros(size, np.float32), np.ones(size, np.float32)) for size in columns]
-
-
-def listening(config: SpeechConfig, standards: list[Standard] | None = None) -> keras.Model:
+def listening(config: SpeechConfig, *, mean: float = 0.0, deviation: float = 1.0) -> keras.Model:
     features = keras.Input((config.frames * config.columns,))
-    trunk = light_audio_trunk(features, config, standards=standards or plain_standards(config))
+    columns = np.ones(config.columns, np.float32)
+    trunk = light_audio_trunk(features, config, standard=(mean * columns, deviation * columns))
     return keras.Model(features, light_audio_head(trunk))
 
 
@@ -154,60 +151,69 @@ def test_too_small_for_the_light_audio_network() -> None:
         light_audio(SpeechConfig(frames=15))
 
 
-@pytest.mark.parametrize("frames", [16, 33])
-def test_the_audio_network_follows_the_config(frames: int) -> None:
-    config = SpeechConfig(frames=frames, mfcc=3, mel_bands=5)
+@pytest.mark.parametrize(("frames", "pitch"), [(16, True), (33, True), (16, False)])
+def test_the_audio_network_follows_the_config(frames: int, pitch: bool) -> None:
+    config = SpeechConfig(frames=frames, mfcc=3, pitch=pitch)
     assert answers(light_audio(config), sounds(2, frames=9, config=config)).shape == (2, 8)
 
 
-@pytest.mark.parametrize("coefficients", [5, 12])
-def test_mel_bands_come_back_from_their_cepstrum(coefficients: int) -> None:
-    bands = made(3, 7, 12)
-    cepstra = scipy.fft.dct(bands, type=2, norm="ortho")[..., :coefficients]
-    smooth = scipy.fft.idct(
-        np.pad(cepstra, ((0, 0), (0, 0), (0, 12 - coefficients))), type=2, norm="ortho"
-    )
-    np.testing.assert_allclose(np.asarray(LogMel(12)(cepstra)), smooth, atol=1e-5)
-
-
-def test_the_preset_hears_the_whole_mel_spectrum() -> None:
-    speech = PRESETS["mien"].speech
-    assert speech.mfcc == speech.mel_bands
-
-
-def test_views_hold_the_paper_s_coefficients_and_the_spectrum() -> None:
+def test_rows_hold_log_loudness_and_pitch_where_there_is_one() -> None:
     features = sounds(2, frames=20)
-    (cepstra, spectrum), heard = voice_views(features, SPEECH)
-    assert cepstra.shape == (2, 32, 2 + 4)
-    assert spectrum.shape == (2, 32, 2 + 6)
-    np.testing.assert_array_equal(np.asarray(heard)[..., 0].sum(axis=1), [20, 20])
-    rows = np.asarray(cepstra)[0]
-    np.testing.assert_allclose(rows[:, 0], features[0, :32])
-    np.testing.assert_allclose(rows[:20, 1], np.log10(features[0, 32:52] + 1e-4), atol=1e-6)
-    np.testing.assert_allclose(rows[:, 2:].ravel(), features[0, 64:])
+    rows, heard = map(np.asarray, voice_rows(features, SPEECH))
+    assert rows.shape == (2, 32, 8)
+    np.testing.assert_array_equal(heard[..., 0].sum(axis=1), [20, 20])
+    rate, rms, octaves, aperiodicity = (
+        features[0, start : start + 20] for start in (0, 32, 32 * 6, 32 * 7)
+    )
+    np.testing.assert_allclose(rows[0, :20, 0], rate)
+    np.testing.assert_allclose(rows[0, :20, 1], np.log10(rms + 1e-4), atol=1e-6)
+    np.testing.assert_allclose(rows[0, :, 2:6].ravel(), features[0, 64 : 32 * 6])
+    periodic = np.clip(1 - aperiodicity, 0, 1)
+    np.testing.assert_allclose(rows[0, :20, 6], periodic, atol=1e-6)
+    np.testing.assert_allclose(rows[0, :20, 7], (octaves - 1.5) * periodic, atol=1e-6)
+    # Padding is neither periodic nor high.
+    assert not rows[:, 20:, 6:].any()
 
 
-def test_standards_are_of_the_frames_that_are_heard() -> None:
+def test_the_standard_is_of_the_frames_that_are_heard() -> None:
     training = sounds(5, frames=20)
-    views, _ = voice_views(training, SPEECH)
-    for (mean, deviation), view in zip(voice_standards(training, SPEECH), views, strict=True):
-        heard = np.asarray(view)[:, :20].reshape(100, -1)
-        np.testing.assert_allclose(mean, heard.mean(axis=0), atol=1e-5)
-        np.testing.assert_allclose(deviation, heard.std(axis=0), rtol=1e-4)
+    mean, deviation = voice_standard(training, SPEECH)
+    heard = np.asarray(voice_rows(training, SPEECH)[0])[:, :20].reshape(100, -1)
+    np.testing.assert_allclose(mean, heard.mean(axis=0), atol=1e-5)
+    np.testing.assert_allclose(deviation, heard.std(axis=0), rtol=1e-4)
 
 
-def test_standards_of_nothing_but_padding_are_finite() -> None:
-    for mean, deviation in voice_standards(np.zeros((2, 32 * 6), np.float32), SPEECH):
-        assert np.isfinite([mean, deviation]).all()
+def test_the_standard_of_nothing_but_padding_is_finite() -> None:
+    assert np.isfinite(voice_standard(np.zeros((2, 32 * 8), np.float32), SPEECH)).all()
 
 
-def test_listeners_are_strangers_to_each_other() -> None:
+def test_statistics_are_of_what_is_loud() -> None:
+    x = made(1, 9, 2)
+    heard = np.r_[np.ones(7), 0, 0].astype(np.float32)[None, :, None]
+    loudness = np.r_[-1, -1, -2.6, -1, -1, -2.4, -1, 0, 0].astype(np.float32)[None, :, None]
+    found = np.asarray(clip_statistics(x, heard=heard, loudness=loudness))[0]
+    assert found.shape == (6 * 2 + 2,)
+    # The third is a pause, and the last two are padding.
+    loud = x[0, [0, 1, 3, 4, 5, 6]]
+    steps = np.diff(x[0], axis=0)[[0, 3, 4, 5]]
+    wanted = [loud.mean(0), loud.std(0), np.abs(steps).mean(0), np.sqrt((steps**2).mean(0))]
+    np.testing.assert_allclose(found[:8], np.concatenate(wanted), atol=2e-3)
+    np.testing.assert_allclose(found[8:], [*loud.max(0), *loud.min(0), 0.07, 0.06], rtol=1e-6)
+
+
+def test_statistics_of_nothing_are_finite() -> None:
+    nothing = np.zeros((1, 9, 1), np.float32)
+    found = clip_statistics(made(1, 9, 2), heard=nothing, loudness=nothing)
+    assert np.isfinite(np.asarray(found)).all()
+
+
+def test_members_are_strangers_to_each_other() -> None:
     """No member's answer depends on another's weights: each is trained by itself."""
     keras.utils.set_random_seed(0)
     network = listening(SPEECH)
     inputs = sounds(3)
     before = answers(network, inputs)
-    assert before.shape == (3, 2 * LISTENERS, 8)
+    assert before.shape == (3, 2 * LISTENERS + COUNTERS, 8)
     convolutions = [x for x in network.layers if isinstance(x, keras.layers.Conv1D)]
     kernel = convolutions[0].kernel
     kernel.assign(kernel * -2.0)
@@ -218,9 +224,7 @@ def test_listeners_are_strangers_to_each_other() -> None:
 def listening_for(frames: int) -> keras.Model:
     """Build one, the same for any number of frames, to which padding is not nothing."""
     keras.utils.set_random_seed(0)
-    config = SpeechConfig(frames=frames, mfcc=4, mel_bands=6)
-    standards = [(mean + 2, deviation / 2) for mean, deviation in plain_standards(config)]
-    network = listening(config, standards)
+    network = listening(SpeechConfig(frames=frames, mfcc=4, pitch=True), mean=2.0, deviation=0.5)
     generator = np.random.default_rng(0)
     for layer in network.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
@@ -230,14 +234,19 @@ def listening_for(frames: int) -> keras.Model:
 
 def test_the_audio_network_does_not_hear_padding() -> None:
     # The kernels reach 14 frames beyond the sound, so that both networks see its end alike.
-    short = answers(listening_for(64), sounds(1, frames=40, config=SpeechConfig(frames=64, mfcc=4)))
-    long = answers(listening_for(96), sounds(1, frames=40, config=SpeechConfig(frames=96, mfcc=4)))
+    short, long = (
+        answers(
+            listening_for(frames),
+            sounds(1, frames=40, config=SpeechConfig(frames=frames, mfcc=4, pitch=True)),
+        )
+        for frames in (64, 96)
+    )
     np.testing.assert_allclose(short, long, atol=1e-5)
     assert short.max() < 0.9
 
 
 def test_the_audio_network_answers_a_clip_of_nothing_but_padding() -> None:
-    assert np.isfinite(answers(light_audio(), np.zeros((1, 32 * 6), np.float32))).all()
+    assert np.isfinite(answers(light_audio(), np.zeros((1, 32 * 8), np.float32))).all()
 
 
 def test_the_video_network_does_not_lean_on_the_order_of_frames() -> None:

@@ -1,7 +1,6 @@
 """From corpora to a bundle that answers: tiny runs, and what stops them before they start."""
 
 import wave
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,9 +9,7 @@ import mien.lab  # noqa: F401
 
 # Keras reads its backend at import, so mien.lab, which chooses it, comes first.
 # isort: split
-import cv2
 import numpy as np
-import onnx
 import pytest
 
 from mien.bundle import load_bundle
@@ -26,6 +23,7 @@ from mien.lab.train import train_bundle
 from mien.lab.training_data import TrainingData, TrainingOptions
 from mien.recognise import Recogniser
 from mien.verify import verify_bundle
+from tiny_fer2013 import embedder, fer2013
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:__array__ implementation doesn't accept a copy keyword"
@@ -48,42 +46,6 @@ def ravdess(root: Path, *, actors: int = 4) -> Path:
                 file.setparams((1, 2, RATE, 0, "NONE", ""))
                 file.writeframes(samples.astype("<i2").tobytes())
     return root
-
-
-def fer2013(path: Path, *, stills: int = 3) -> Path:
-    generator = np.random.default_rng(0)
-    with zipfile.ZipFile(path, "w") as archive:
-        for part in ("train", "public", "private"):
-            for emotion in ("happy", "neutral"):
-                for number in range(stills):
-                    picture = generator.integers(0, 256, (48, 48), dtype=np.uint8)
-                    content = cv2.imencode(".jpg", picture)[1].tobytes()
-                    archive.writestr(f"fer2013/{part}/{emotion}/{number}.jpg", content)
-    return path
-
-
-def embedder(path: Path, *, size: int = 48, width: int = 16) -> Path:
-    """Make an embedder that gives the mean colour of each of some rows of a crop."""
-    helper, number = onnx.helper, onnx.TensorProto.FLOAT
-    constants: dict[str, Any] = {
-        "axes": np.array([2, 3]),
-        "first": np.array([0]),
-        "end": np.array([width]),
-        "rows": np.array([1]),
-    }
-    graph = helper.make_graph(
-        [
-            helper.make_node("ReduceMean", ["crops", "axes"], ["means"], keepdims=0),
-            helper.make_node("Slice", ["means", "first", "end", "rows"], ["embedding"]),
-        ],
-        "rows",
-        [helper.make_tensor_value_info("crops", number, ["batch", size, size, 3])],
-        [helper.make_tensor_value_info("embedding", number, ["batch", width])],
-        [onnx.numpy_helper.from_array(value, name) for name, value in constants.items()],
-    )
-    opset = helper.make_opsetid("", 21)
-    onnx.save(helper.make_model(graph, ir_version=10, opset_imports=[opset]), path)
-    return path
 
 
 def options(folder: Path, **changes: Any) -> TrainingOptions:
@@ -222,7 +184,7 @@ def test_a_performance_is_heard_once(trained: list[Any], tmp_path: Path) -> None
         train_bundle([data, data], tmp_path / "out", options=options(tmp_path, embedder=given))
     ((_, batches, rest),) = trained
     # Four actors, four variants of two recordings; nobody chooses an epoch.
-    assert batches.arrays.inputs.shape == (4 * 2 * 4, 5984)
+    assert batches.arrays.inputs.shape == (4 * 2 * 4, 6528)
     assert rest["validation"] is None
 
 

@@ -25,11 +25,13 @@ class SpeechConfig:
     """Cepstral coefficients kept."""
     frames: int = 272
     """Analysis windows of a clip: longer clips are cut, shorter ones padded with zeros."""
+    pitch: bool = False
+    """Whether pitch and aperiodicity follow; the paper has none."""
 
     @property
     def columns(self) -> int:
-        """Numbers a frame: ZCR, RMS and the cepstral coefficients."""
-        return 2 + self.mfcc
+        """Numbers a frame: ZCR, RMS, the cepstral coefficients, and pitch where it is wanted."""
+        return 2 + self.mfcc + 2 * self.pitch
 
     @property
     def samples(self) -> int:

@@ -1,7 +1,8 @@
-"""Waveform to the paper's acoustic features: zero-crossing rate, loudness and MFCC.
+"""Waveform to acoustic features: the paper's zero-crossing rate, loudness and MFCC, and pitch.
 
 The numbers are librosa 0.11's, computed with NumPy alone so that the run-time install stays light:
-``zero_crossing_rate``, ``rms`` and ``mfcc`` of ``librosa.feature`` with their default options.
+``zero_crossing_rate``, ``rms`` and ``mfcc`` of ``librosa.feature`` with their default options, and
+``yin`` (:mod:`mien.pitch`).
 All windows are centred: window ``t`` has its middle at sample ``t * hop_length``.
 """
 
@@ -12,6 +13,7 @@ import numpy.typing as npt
 
 from mien.config import SpeechConfig
 from mien.errors import InvalidArgument
+from mien.pitch import LOWEST, pitch
 
 Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
@@ -103,8 +105,10 @@ def speech_features(waveform: npt.ArrayLike, *, config: SpeechConfig) -> Floats:
         config: how the features are computed, and how many windows are kept.
 
     Returns:
-        ZCR of all windows, then RMS of all windows, then MFCC window by window; zeros where the
-        clip has ended. Shape (config.frames * config.columns,): 5,984 by default.
+        ZCR of all windows, then RMS of all windows, then MFCC window by window, then, where the
+        configuration has pitch, octaves above 65 Hz of all windows and aperiodicity of all
+        windows; zeros where the clip has ended. Shape (config.frames * config.columns,): 5,984 by
+        default.
 
     Raises:
         InvalidArgument: the waveform is empty, not finite, not floats or not one-dimensional.
@@ -118,8 +122,14 @@ def speech_features(waveform: npt.ArrayLike, *, config: SpeechConfig) -> Floats:
     kept = min(len(windows), config.frames)
     columns[:kept, 0] = _zero_crossing_rate(samples, config)[:kept]
     columns[:kept, 1] = _rms(windows)[:kept]
-    columns[:kept, 2:] = _mfcc(windows, config)[:kept]
-    return np.concatenate([columns[:, 0], columns[:, 1], columns[:, 2:].ravel()])
+    after = 2 + config.mfcc
+    columns[:kept, 2:after] = _mfcc(windows, config)[:kept]
+    if config.pitch:
+        found = pitch(windows[:kept], sample_rate=config.sample_rate)
+        columns[:kept, after] = np.log2(found.hertz / LOWEST)
+        columns[:kept, after + 1] = found.aperiodicity
+    cepstra = columns[:, 2:after].ravel()
+    return np.concatenate([*columns[:, :2].T, cepstra, *columns[:, after:].T])
 
 
 def checked_waveform(waveform: npt.ArrayLike) -> Floats:

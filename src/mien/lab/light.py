@@ -22,59 +22,32 @@ LUMA = (0.299, 0.587, 0.114)
 """Weights of red, green and blue in a grey picture (ITU-R BT.601)."""
 
 LISTENERS = 2
-"""Small networks for each of the two ways to hear a voice."""
+"""Networks that follow the voice through time, for each of two choices of what they hear."""
+
+COUNTERS = 2
+"""Networks that are given statistics of the whole clip."""
+
+LISTENED = 160
+"""Numbers that each of the former makes of a clip."""
 
 MEMBERS = "members"
 """Name of the layer that gives what each of them says."""
 
-CEPSTRA = 20
-"""Coefficients of the first way: the paper's."""
+PAUSE = 1.5
+"""Orders of magnitude below the loudest frame (30 dB) at which a frame counts as a pause."""
 
 Standard = tuple[np.ndarray, np.ndarray]
 """Mean and standard deviation of each column over the training clips, each ``(columns,)``."""
 
 
-@keras.saving.register_keras_serializable("mien")
-class LogMel(layers.Layer):  # type: ignore[misc] # keras is untyped
-    """Turn cepstral coefficients back into the mel bands they were made of, in decibels.
-
-    With as many coefficients as bands nothing is lost; fewer give a smoothed spectrum.
-
-    Args:
-        bands: mel bands behind the coefficients.
-
-    Input shape:
-        ``(..., coefficients)``.
-
-    Output shape:
-        ``(..., bands)``.
-
-    Source: the inverse of SciPy's ``dct(type=2, norm="ortho")``.
-
-    >>> LogMel(2)(np.array([[2**0.5, 0.0]])).tolist()
-    [[1.0, 1.0]]
-    """
-
-    def __init__(self, bands: int, **options: object) -> None:
-        super().__init__(**options)
-        self.bands = bands
-
-    def call(self, cepstra: keras.KerasTensor) -> keras.KerasTensor:
-        """Transform."""
-        orders = np.arange(cepstra.shape[-1])[:, None]
-        cosines = np.cos(np.pi * orders * (2 * np.arange(self.bands) + 1) / (2 * self.bands))
-        cosines *= np.sqrt(np.where(orders == 0, 1, 2) / self.bands)
-        return ops.matmul(cepstra, cosines.astype(np.float32))
-
-    def get_config(self) -> dict[str, object]:
-        """Give what rebuilds the layer."""
-        return {**super().get_config(), "bands": self.bands}
-
-
-def voice_views(
+def voice_rows(
     features: keras.KerasTensor, config: SpeechConfig
-) -> tuple[list[keras.KerasTensor], keras.KerasTensor]:
-    """Look at speech features in two ways: as the paper's coefficients, and as a mel spectrum.
+) -> tuple[keras.KerasTensor, keras.KerasTensor]:
+    """Turn speech features into rows that suit a network.
+
+    Loudness becomes its logarithm, as it is heard. Of pitch and aperiodicity come how periodic the
+    sound is, 0 to 1, and octaves above 184 Hz, as far as it is periodic: where a sound has no pitch
+    the number that YIN gives is chance.
 
     Args:
         features: shape ``(batch, frames * columns)``: what :func:`mien.speech.speech_features`
@@ -82,96 +55,137 @@ def voice_views(
         config: how many frames and columns they are.
 
     Returns:
-        The views, each of shape ``(batch, frames, numbers)``, and what is heard: shape
-        ``(batch, frames, 1)``, 0 for padding.
+        Rows of shape ``(batch, frames, columns)``, and what is heard: shape ``(batch, frames, 1)``,
+        0 for padding.
     """
     rows = feature_rows(features, config)
     # Padding is exactly zero in every column; sound never is, its first coefficient is in dB.
     heard = ops.cast(ops.any(ops.not_equal(rows, 0.0), axis=-1, keepdims=True), "float32")
-    # As loudness is heard; the first of both views says the same but for its flatter floor.
-    loudness = ops.log10(rows[..., 1:2] + 1e-4)
-    cepstra = rows[..., 2:]
-    shared = [rows[..., :1], loudness]
-    return [
-        ops.concatenate([*shared, cepstra[..., :CEPSTRA]], axis=-1),
-        ops.concatenate([*shared, LogMel(config.mel_bands)(cepstra)], axis=-1),
-    ], heard
+    loudness = ops.log10(ops.maximum(rows[..., 1:2], 0.0) + 1e-4)
+    changed = [rows[..., :1], loudness, rows[..., 2 : 2 + config.mfcc]]
+    if config.pitch:
+        octaves, aperiodicity = rows[..., -2:-1], rows[..., -1:]
+        periodic = ops.clip(1.0 - aperiodicity, 0.0, 1.0) * heard
+        changed += [periodic, (octaves - 1.5) * periodic]
+    return ops.concatenate(changed, axis=-1), heard
 
 
-def voice_standards(training: np.ndarray, config: SpeechConfig) -> list[Standard]:
-    """Measure what each view is standardised by, over the frames that are heard.
+def voice_standard(training: np.ndarray, config: SpeechConfig) -> Standard:
+    """Measure what rows are standardised by, over the frames that are heard.
 
     Args:
         training: speech features of the training clips, shape ``(clips, frames * columns)``.
         config: how many frames and columns they are.
     """
-    views, heard = voice_views(training, config)
-    frames = np.asarray(heard)[..., 0] > 0
-    if not frames.any():
-        frames[:, 0] = True
-    return [standardisation(np.asarray(view)[frames]) for view in views]
+    rows, heard = map(np.asarray, voice_rows(training, config))
+    frames = heard[..., 0] > 0
+    return standardisation(rows[frames] if frames.any() else rows[:, 0])
 
 
 def light_audio_trunk(
-    features: keras.KerasTensor, config: SpeechConfig, *, standards: Sequence[Standard]
+    features: keras.KerasTensor, config: SpeechConfig, *, standard: Standard
 ) -> Trunk:
-    """Build small networks that listen side by side, two to each view of the voice.
+    """Build small networks side by side, which know the voice in different ways.
 
-    In each, three layers of convolution slide over time, as the same coefficients at another time
-    mean the same, and attention picks the frames that tell. Frames of padding are left out of it.
+    Two follow all columns through time, and two all but pitch: three layers of convolution, as the
+    same coefficients at another time mean the same, and attention, which picks the frames that
+    tell. Two see statistics of the whole clip alone. Frames of padding are left out of it all.
 
     Args:
         features: shape ``(batch, frames * columns)``.
         config: how many frames and columns they are.
-        standards: of each view; see :func:`voice_standards`.
+        standard: of the rows; see :func:`voice_standard`.
 
     Returns:
-        Of 272 frames 34 steps of 4 x 128 channels, 4 x 256 numbers in all.
+        Of 272 frames 34 steps of 4 x 80 channels; 4 x 160 numbers and the statistics in all.
 
     Raises:
-        InvalidArgument: too few frames for three poolings and attention.
+        InvalidArgument: too few frames for three strides and attention.
     """
     if config.frames < 16:
         raise InvalidArgument(
             f"the light audio network needs at least 16 frames, not {config.frames}"
         )
-    views, heard = voice_views(features, config)
+    rows, heard = voice_rows(features, config)
+    x = standardise(*standard, columns=rows.shape[-1])(rows) * heard
     steps = heard
     for _ in range(3):
-        steps = layers.MaxPooling1D(2)(steps)
-    sequences = []
-    for view, (mean, deviation) in zip(views, standards, strict=True):
-        x = standardise(mean, deviation, columns=view.shape[-1])(view) * heard
-        sequences += [_listened(x) for _ in range(LISTENERS)]
+        steps = layers.MaxPooling1D(2, padding="same")(steps)
+    choices = (x, x[..., : 2 + config.mfcc])
+    sequences = [_listened(choice) for choice in choices for _ in range(LISTENERS)]
     pooled = [attended(sequence, steps) for sequence in sequences]
-    return Trunk(layers.Concatenate()(sequences), steps, layers.Concatenate()(pooled))
+    counted = clip_statistics(x, heard=heard, loudness=rows[..., 1:2])
+    vector = layers.Concatenate()([*pooled, counted])
+    return Trunk(layers.Concatenate()(sequences), steps, vector)
 
 
 def _listened(x: keras.KerasTensor) -> keras.KerasTensor:
-    for filters in (96, 128, 128):
-        x = layers.Conv1D(filters, 5, padding="same", use_bias=False)(x)
+    for filters in (56, 80, LISTENED // 2):
+        # Strides cost a third of what pooling after each layer does, and tell as much.
+        x = layers.Conv1D(filters, 5, strides=2, padding="same", use_bias=False)(x)
         x = layers.BatchNormalization()(x)
         x = layers.ReLU()(x)
-        x = layers.MaxPooling1D(2)(x)
         x = layers.SpatialDropout1D(0.1)(x)
     return x
 
 
-def light_audio_head(trunk: Trunk) -> keras.KerasTensor:
-    """Let each listener decide by itself, by two dense layers.
+def clip_statistics(
+    x: keras.KerasTensor, *, heard: keras.KerasTensor, loudness: keras.KerasTensor
+) -> keras.KerasTensor:
+    """Sum up a clip: level and spread of each column and of its steps, extremes, and length.
+
+    Only frames within 30 dB of the loudest count, but for the length.
+
+    Args:
+        x: shape ``(batch, frames, columns)``.
+        heard: shape ``(batch, frames, 1)``, 0 for padding.
+        loudness: in orders of magnitude, shape ``(batch, frames, 1)``.
 
     Returns:
-        Shape ``(batch, 4, 8)``; see :mod:`mien.lab.panel`.
+        Shape ``(batch, 6 * columns + 2)``.
     """
-    vectors = ops.split(trunk.vector, 2 * LISTENERS, axis=-1)
-    said = layers.Concatenate()([_decided(vector) for vector in vectors])
-    return layers.Reshape((2 * LISTENERS, len(EMOTIONS)), name=MEMBERS)(said)
+    loudest = ops.max(ops.where(heard > 0, loudness, -9.0), axis=1, keepdims=True)
+    loud = heard * ops.cast(loudness > loudest - PAUSE, "float32")
+    both = loud[:, 1:] * loud[:, :-1]
+    step = x[:, 1:] - x[:, :-1]
+    level = _mean(x, loud)
+    return layers.Concatenate()(
+        [
+            level,
+            ops.sqrt(_mean(ops.square(x - level[:, None]), loud) + 1e-4),
+            _mean(ops.abs(step), both),
+            ops.sqrt(_mean(ops.square(step), both) + 1e-4),
+            ops.max(ops.where(loud > 0, x, -9.0), axis=1),
+            ops.min(ops.where(loud > 0, x, 9.0), axis=1),
+            ops.sum(heard, axis=1) / 100,
+            ops.sum(loud, axis=1) / 100,
+        ]
+    )
 
 
-def _decided(x: keras.KerasTensor) -> keras.KerasTensor:
-    x = layers.Dropout(0.4)(x)
+def _mean(x: keras.KerasTensor, weight: keras.KerasTensor) -> keras.KerasTensor:
+    return ops.sum(x * weight, axis=1) / (ops.sum(weight, axis=1) + 1e-3)
+
+
+def light_audio_head(trunk: Trunk) -> keras.KerasTensor:
+    """Let each decide by itself.
+
+    Returns:
+        Shape ``(batch, 6, 8)``; see :mod:`mien.lab.panel`.
+    """
+    listeners = 2 * LISTENERS
+    places = [LISTENED * (number + 1) for number in range(listeners)]
+    *heard, counted = ops.split(trunk.vector, places, axis=-1)
+    normal = layers.BatchNormalization(scale=False, center=False)(counted)
+    said = [_decided(layers.Dropout(0.4)(vector), dropout=0.3) for vector in heard]
+    said += [_decided(layers.Dropout(0.3)(normal), dropout=0.4) for _ in range(COUNTERS)]
+    shape = (listeners + COUNTERS, len(EMOTIONS))
+    return layers.Reshape(shape, name=MEMBERS)(layers.Concatenate()(said))
+
+
+def _decided(x: keras.KerasTensor, *, dropout: float) -> keras.KerasTensor:
     x = layers.Dense(96, activation="relu")(x)
-    x = layers.Dropout(0.3)(x)
+    x = layers.Dropout(dropout)(x)
     return layers.Dense(len(EMOTIONS), activation="softmax")(x)
 
 

@@ -248,12 +248,14 @@ def feature_rows(features: keras.KerasTensor, config: SpeechConfig) -> keras.Ker
         config: how many frames and columns they are.
 
     Returns:
-        Shape ``(batch, frames, columns)``: ZCR, RMS and the cepstral coefficients.
+        Shape ``(batch, frames, columns)``: ZCR, RMS, the cepstral coefficients, and pitch and
+        aperiodicity where the configuration has them.
     """
-    frames = config.frames
-    rates, energies, cepstra = ops.split(features, (frames, 2 * frames), axis=-1)
-    kinds = [
-        ops.reshape(kind, (-1, frames, columns))
-        for kind, columns in ((rates, 1), (energies, 1), (cepstra, config.mfcc))
+    frames, kept = config.frames, config.mfcc
+    places = np.cumsum([frames, frames, frames * kept, *([frames] * 2 * config.pitch)])
+    kinds = ops.split(features, places[:-1].tolist(), axis=-1)
+    columns = [1, 1, kept, *([1] * 2 * config.pitch)]
+    shaped = [
+        ops.reshape(kind, (-1, frames, count)) for kind, count in zip(kinds, columns, strict=True)
     ]
-    return ops.concatenate(kinds, axis=-1)
+    return ops.concatenate(shaped, axis=-1)

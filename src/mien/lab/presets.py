@@ -13,7 +13,7 @@ from mien.lab.light import (
     light_audio_trunk,
     light_video_head,
     light_video_trunk,
-    voice_standards,
+    voice_standard,
 )
 from mien.lab.networks import (
     Trunk,
@@ -102,7 +102,7 @@ def _paper_audio(config: SpeechConfig) -> Design:
 
 def _light_audio(config: SpeechConfig) -> Design:
     def trunk(features: keras.KerasTensor, training: np.ndarray) -> Trunk:
-        return light_audio_trunk(features, config, standards=voice_standards(training, config))
+        return light_audio_trunk(features, config, standard=voice_standard(training, config))
 
     recipe = Recipe(
         epochs=50,
@@ -111,7 +111,6 @@ def _light_audio(config: SpeechConfig) -> Design:
         label_smoothing=0.1,
         weight_decay=1e-3,
         variants="one",
-        averages="running",
     )
     return Design(name="light_audio", trunk=trunk, head=light_audio_head, recipe=recipe)
 
@@ -150,8 +149,7 @@ PRESETS = {
         calibrated=False,
     ),
     "mien": Preset(
-        # As many coefficients as bands: nothing of the spectrum is lost.
-        speech=SpeechConfig(mel_bands=64, mfcc=64),
+        speech=SpeechConfig(pitch=True),
         audio=_light_audio,
         video=Design(
             name="light_video",
@@ -169,8 +167,7 @@ PRESETS = {
             label_smoothing=0.1,
             weight_decay=1e-4,
             keep="best",
-            averages="running",
-        ),
+            ),
         fusion="log_average",
         calibrated=True,
     ),
