@@ -61,7 +61,7 @@ def scene(
     length: float = 4.0,
     hop: float = 1.0,
 ) -> Iterator[Window]:
-    """Make the rows of a scene whose people go through the emotions; the second is away at times."""
+    """Make a scene whose people go through the emotions; the second is away at times."""
     start = 0.0
     while start == 0 or start + length <= seconds + 1e-9:
         for person in people:

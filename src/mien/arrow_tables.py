@@ -3,11 +3,8 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from mien.columns import TIMELINE_COLUMNS, Column
+from mien.columns import CLIP, TIMELINE_COLUMNS, Column, WholeClip, prediction_row
 from mien.errors import MissingDependency
-
-CLIP = Column("clip", "text", "the clip's name, as it was given")
-"""Before the others in the table of a prediction: there a row is a whole clip."""
 
 
 def timeline_schema(metadata: Mapping[str, str] | None = None) -> Any:
@@ -40,17 +37,17 @@ def timeline_table(
     return require_pyarrow().Table.from_pylist(list(rows), schema=timeline_schema(metadata))
 
 
-def prediction_table(row: Mapping[str, Any]) -> Any:
+def prediction_table(answer: WholeClip) -> Any:
     """Make a ``pyarrow.Table`` of one row: ``clip``, then the columns of a timeline.
 
     Args:
-        row: value of each column.
+        answer: a prediction.
 
     Raises:
         MissingDependency: no pyarrow.
     """
     schema = _schema((CLIP, *TIMELINE_COLUMNS), None)
-    return require_pyarrow().Table.from_pylist([dict(row)], schema=schema)
+    return require_pyarrow().Table.from_pylist([prediction_row(answer)], schema=schema)
 
 
 def to_pandas(table: Any) -> Any:

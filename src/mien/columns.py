@@ -1,10 +1,10 @@
 """What the columns of a timeline's tables hold; the one place where they are described."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal, Protocol
 
 from mien.emotions import EMOTIONS
-from mien.windows import COLUMNS
+from mien.windows import COLUMNS, Branch, Window
 
 Kind = Literal["number", "whole number", "text"]
 
@@ -54,3 +54,73 @@ _OTHERS: dict[str, tuple[Kind, str]] = {
 
 TIMELINE_COLUMNS: tuple[Column, ...] = tuple(map(_column, COLUMNS))
 """In their order. Every cell but the two times may be empty."""
+
+CLIP = Column("clip", "text", "the clip's name, as it was given")
+"""Before the others in the table of a prediction: there a row is a whole clip."""
+
+
+class WholeClip(Protocol):
+    """What a prediction tells of a clip; see :class:`mien.recognise.Prediction`."""
+
+    @property
+    def clip(self) -> str:
+        """Name."""
+
+    @property
+    def emotion(self) -> str | None:
+        """The likeliest, if any is named."""
+
+    @property
+    def confidence(self) -> float | None:
+        """Its probability."""
+
+    @property
+    def probabilities(self) -> dict[str, float] | None:
+        """Fused."""
+
+    @property
+    def audio(self) -> Branch:
+        """What the voice said."""
+
+    @property
+    def video(self) -> Branch:
+        """What the face said."""
+
+    @property
+    def duration_s(self) -> float:
+        """Seconds."""
+
+    @property
+    def faces_found(self) -> float | None:
+        """Share of the looked-at frames."""
+
+
+def prediction_row(answer: WholeClip) -> dict[str, Any]:
+    """Give a prediction as a row: ``clip``, then the columns of a timeline.
+
+    Its window is the whole clip; who it is and how much of it is speech is not known.
+    """
+    row = Window(
+        start_s=0.0,
+        end_s=answer.duration_s,
+        person=None,
+        emotion=answer.emotion,
+        confidence=answer.confidence,
+        probabilities=answer.probabilities,
+        audio=answer.audio,
+        video=answer.video,
+        faces_found=answer.faces_found,
+        speech=None,
+        reason=reasons(answer.audio, answer.video),
+    ).row()
+    return {CLIP.name: answer.clip, **row}
+
+
+def reasons(audio: Branch, video: Branch) -> str | None:
+    """Tell in one text why branches are out; ``None`` when both are used.
+
+    >>> reasons(Branch(False, "silent", None), Branch(True, None, {}))
+    'audio: silent'
+    """
+    found = {"audio": audio.reason, "video": video.reason}
+    return "; ".join(f"{name}: {reason}" for name, reason in found.items() if reason) or None

@@ -1,8 +1,8 @@
 """A timeline's windows → files that people's own tools open, one module a format.
 
 ``outputs`` knows the endings and opens the writers; ``writer`` says what a writer is, ``facts``
-what every file tells about itself. ``source``, ``soundtrack``, ``box_paths`` and ``drawing`` make the
-drawn video.
+what every file tells about itself. ``source``, ``soundtrack``, ``box_paths`` and ``drawing`` make
+the drawn video.
 """
 
 from mien.timeline_files.facts import TimelineFacts

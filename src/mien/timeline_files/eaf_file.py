@@ -85,11 +85,11 @@ class EafFile:
 
     def _add(self, tier: str, stretch: Stretch, value: str) -> None:
         start, end = round(1000 * stretch.start_s), round(1000 * stretch.end_s)
-        annotations = self._tiers.setdefault(tier, [])
-        if annotations and annotations[-1].end == start and annotations[-1].value == value:
-            start = annotations.pop().start
+        before = self._tiers.setdefault(tier, [])
+        if before and before[-1].end == start and before[-1].value == value:
+            start = before.pop().start
         if end > start:
-            annotations.append(_Annotation(start, end, value))
+            before.append(_Annotation(start, end, value))
 
 
 def _tier(person: int | None) -> str:
@@ -120,10 +120,10 @@ def _document(tiers: dict[str, list[_Annotation]], address: str, mime: str) -> E
     SubElement(header, "MEDIA_DESCRIPTOR", place)
     slots = _time_order(root, tiers)
     number = 0
-    for name, annotations in tiers.items():
+    for name, aligned in tiers.items():
         kind = "speech" if name == SPEECH_TIER else "emotion"
         tier = SubElement(root, "TIER", {"LINGUISTIC_TYPE_REF": kind, "TIER_ID": name})
-        for annotation in annotations:
+        for annotation in aligned:
             number += 1
             _annotation(tier, annotation, number=number, slots=slots)
     _types(root)
@@ -132,8 +132,8 @@ def _document(tiers: dict[str, list[_Annotation]], address: str, mime: str) -> E
 
 def _time_order(root: Element, tiers: dict[str, list[_Annotation]]) -> dict[int, str]:
     """Write each time once; give the name of its slot."""
-    annotations = [each for tier in tiers.values() for each in tier]
-    times = sorted({time for each in annotations for time in (each.start, each.end)})
+    aligned = [each for tier in tiers.values() for each in tier]
+    times = sorted({time for each in aligned for time in (each.start, each.end)})
     slots = {time: f"ts{number}" for number, time in enumerate(times, 1)}
     order = SubElement(root, "TIME_ORDER")
     for time, slot in slots.items():

@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import quote
 
 from mien.errors import InvalidArgument
+from mien.wording import shown_name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,8 +30,7 @@ class TimelineFacts:
     @property
     def title(self) -> str:
         """The clip's file name, in letters that every format can hold."""
-        name = self.clip.name
-        return name if name.isprintable() else ascii(name).strip("'\"")
+        return shown_name(self.clip.name)
 
     def options(self) -> dict[str, Any]:
         """Give what the user chose."""

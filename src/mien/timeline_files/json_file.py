@@ -1,4 +1,4 @@
-"""``.json``: one object with the clip, the bundle, the options and the windows, written as they come."""
+"""``.json``: one object with the clip, the bundle, the options and, as they come, the windows."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import av
-import cv2
+import numpy as np
 from av.video.reformatter import ColorRange, Colorspace
 
 from mien.detectors import Pixels
@@ -26,8 +26,8 @@ from mien.stretches import Stretch, Stretches
 from mien.timeline_files.box_paths import new_paths
 from mien.timeline_files.drawing import Shown, draw
 from mien.timeline_files.facts import TimelineFacts
-from mien.timeline_files.source import Picture, open_sound, pictures, survey
 from mien.timeline_files.soundtrack import Soundtrack
+from mien.timeline_files.source import Picture, open_sound, pictures, survey
 from mien.timeline_files.writer import Part
 from mien.windows import Window
 
@@ -184,4 +184,4 @@ def _even(image: Pixels) -> Pixels:
     height, width = image.shape[:2]
     if not (height % 2 or width % 2):
         return image
-    return cv2.copyMakeBorder(image, 0, height % 2, 0, width % 2, cv2.BORDER_REPLICATE)
+    return np.pad(image, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")

@@ -48,7 +48,7 @@ def check_outputs(paths: Sequence[Path], *, clip: Path, resume: bool = False) ->
 
     >>> check_outputs([Path("talk.srt")], clip=Path("talk.mp4"))
     Traceback (most recent call last):
-    mien.errors.InvalidArgument: --out talk.srt: the ending must be one of .csv, .parquet, .json, ...
+    mien.errors.InvalidArgument: --out talk.srt: the ending must be one of .csv, .parquet, ...
     """
     if not paths:
         raise InvalidArgument(f"--out names no file; it ends in one of {', '.join(ENDINGS)}")

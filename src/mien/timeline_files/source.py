@@ -1,4 +1,4 @@
-"""The clip once more, frame by frame and with its sound as it is: what the drawn video is made of."""
+"""The clip once more, frame by frame, and its sound as it is: what drawn videos are made of."""
 
 from __future__ import annotations
 

@@ -11,6 +11,7 @@ from mien.stretches import Stretch, Stretches
 from mien.timeline_files.facts import TimelineFacts
 from mien.timeline_files.writer import unwritable
 from mien.windows import Window
+from mien.wording import headline
 
 
 class VttFile:
@@ -61,14 +62,10 @@ class VttFile:
 
 
 def _caption(window: Window) -> str | None:
-    """Tell the two likeliest: which one is first is often close."""
     if window.probabilities is None:
         return None
-    ranked = sorted(window.probabilities.items(), key=lambda pair: -pair[1])
-    first, second = (f"{name} {share:.0%}".replace("%", " %") for name, share in ranked[:2])
     speaker = "Voice" if window.person is None else f"Person {window.person}"
-    doubt = "not sure: " if window.emotion is None else ""
-    return f"<v {speaker}>{doubt}{first}, or else {second}"
+    return f"<v {speaker}>{headline(window.probabilities, window.emotion)}"
 
 
 def _clock(seconds: float) -> str:
