@@ -72,8 +72,8 @@ class EafFile:
         ordered = sorted(self._tiers, key=_tier_place)
         tree = _document({name: self._tiers[name] for name in ordered}, self._address, self._mime)
         indent(tree, "    ")
-        ElementTree(tree).write(self._part.path, encoding="UTF-8", xml_declaration=True)
-        self._part.put()
+        with self._part:
+            ElementTree(tree).write(self._part.path, encoding="UTF-8", xml_declaration=True)
 
     def _annotate(self, stretch: Stretch) -> None:
         spoken = max((window.speech or 0 for window in stretch.windows), default=0)

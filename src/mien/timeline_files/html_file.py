@@ -55,9 +55,8 @@ class HtmlFile:
 
     def close(self) -> None:
         """Write the page's end and put the file into its place."""
-        self._file.write("\n]}" + self._tail)
-        self._file.close()
-        self._part.put()
+        with self._part, self._file:
+            self._file.write("\n]}" + self._tail)
 
 
 def _page(facts: TimelineFacts, *, video: str) -> str:

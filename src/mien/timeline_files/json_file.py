@@ -42,9 +42,8 @@ class JsonFile:
 
     def close(self) -> None:
         """Close the object and put the file into its place."""
-        self._file.write("\n]}\n")
-        self._file.close()
-        self._part.put()
+        with self._part, self._file:
+            self._file.write("\n]}\n")
 
 
 def _object(window: Window) -> dict[str, Any]:

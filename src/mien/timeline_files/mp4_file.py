@@ -20,7 +20,8 @@ import numpy as np
 from av.video.reformatter import ColorRange, Colorspace
 
 from mien.detectors import Pixels
-from mien.media.reader import reading
+from mien.errors import UnreadableClip
+from mien.media.reader import reading, unreadable
 from mien.media.times import Track
 from mien.stretches import Stretch, Stretches
 from mien.timeline_files.box_paths import new_paths
@@ -76,13 +77,15 @@ class Mp4File:
             UnreadableClip: the clip can no longer be read.
         """
         self._shown.extend(map(_bare, self._stretches.rest()))
-        with reading(self._facts.clip) as reader:
+        with self._part, reading(self._facts.clip) as reader:
             found = survey(reader)
             if found.track is None:
-                self._part.drop()
-                return
-            self._draw(found.track, found.origin)
-        self._part.put()
+                raise _nothing_to_draw(self._facts)
+            try:
+                self._draw(found.track, found.origin)
+            except KeyboardInterrupt:
+                self._part.put()
+                raise
 
     def _draw(self, track: Track, origin: Fraction) -> None:
         # The rest of a whole clip is shorter than a hop; what is longer was never reached.
@@ -100,6 +103,8 @@ class Mp4File:
                 draw(picture.image, list(self._people_at(float(time))))
                 film.add(picture)
                 self._told(float(time) / max(self._end, 1e-9))
+            if not film.begun:
+                raise _nothing_to_draw(self._facts)
             film.play_rest(last)
 
     def _people_at(self, time_s: float) -> Iterator[Shown]:
@@ -123,9 +128,14 @@ class _Film:
         self._video: Any = None
         self._sound: Soundtrack | None = None
 
+    @property
+    def begun(self) -> bool:
+        """Whether there was a frame."""
+        return self._video is not None
+
     def begin(self, picture: Picture, sound: Any) -> None:
         """Add the streams, once the size of the upright picture is known."""
-        if self._video is not None:
+        if self.begun:
             return
         span = (self._track.end - self._track.times[0]) * self._track.base
         rate = Fraction(len(self._track.times)) / max(span, Fraction(1, 1000))
@@ -161,7 +171,7 @@ class _Film:
 
     def close(self) -> None:
         """Make the file whole, wherever the drawing has come to."""
-        if self._video is not None:
+        if self.begun:
             self._file.mux(self._video.encode(None))
         if self._sound:
             self._sound.finish()
@@ -171,6 +181,10 @@ class _Film:
         place = bisect_right(self._track.times, pts)
         times = self._track.times
         return (times[place] if place < len(times) else self._track.end) - pts
+
+
+def _nothing_to_draw(facts: TimelineFacts) -> UnreadableClip:
+    return unreadable(facts.title, "no picture could be decoded to draw into", "leave the .mp4 out")
 
 
 def _bare(stretch: Stretch) -> Stretch:

@@ -57,10 +57,9 @@ class ParquetFile:
 
     def close(self) -> None:
         """Write what is left and the table's index, and put the file into its place."""
-        if self._rows:
-            self._write_group()
-        self._writer.close()
-        self._part.put()
+        with self._part, self._writer:
+            if self._rows:
+                self._write_group()
 
     def _write_group(self) -> None:
         self._writer.write_table(timeline_table(self._rows, self._metadata))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import uuid
 from pathlib import Path
-from typing import Protocol
+from types import TracebackType
+from typing import Protocol, Self
 
 from mien.errors import InvalidArgument
 from mien.windows import Window
@@ -27,6 +28,8 @@ class TimelineWriter(Protocol):
 class Part:
     """A file beside the place where it will be.
 
+    As a context it is put into its place at the end, or removed when that fails.
+
     Args:
         path: where it will be, in a folder that exists; a link is followed.
 
@@ -47,8 +50,22 @@ class Part:
         self.path.replace(self._place)
 
     def drop(self) -> None:
-        """Remove what was written."""
+        """Remove what was written, unless it has been put into its place."""
         self.path.unlink(missing_ok=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if kind is None:
+            self.put()
+        else:
+            self.drop()
 
 
 def unwritable(path: Path, error: OSError) -> InvalidArgument:
