@@ -57,7 +57,9 @@ def opened(path: Path, *, size: str = "desktop", scheme: str = "light") -> Itera
         page.on("pageerror", lambda error: wrong.append(str(error)))
         page.on(
             "request",
-            lambda request: request.url.startswith(("file:", "blob:")) or wrong.append(request.url),
+            lambda request: wrong.extend(
+                [] if request.url.startswith(("file:", "blob:")) else [request.url]
+            ),
         )
         page.goto(path.as_uri())
         until(page, "document.querySelectorAll('#legend canvas').length === 8")
@@ -215,7 +217,7 @@ def test_bands_have_the_emotions_colours_at_their_places(tmp_path: Path, scheme:
     (row,) = [row for row in rows if row.start_s == 8 and row.person == 1]
     assert row.probabilities is not None
     tall = len(column) - 23
-    foot = tall
+    foot = float(tall)
     for name in EMOTIONS:
         height = row.probabilities[name] * tall
         if height > 6:

@@ -53,19 +53,14 @@ def unseen(seconds: float) -> list[Window]:
 
 def frames(path: Path) -> list[tuple[Fraction, Any]]:
     with av.open(str(path)) as container:
-        return [
-            (frame.pts * frame.time_base, frame.to_ndarray(format="rgb24"))
-            for frame in container.decode(video=0)
-        ]
+        decoded: list[Any] = list(container.decode(video=0))
+        return [(each.pts * each.time_base, each.to_ndarray(format="rgb24")) for each in decoded]
 
 
 def sound_packets(path: Path) -> list[tuple[float, bytes]]:
     with av.open(str(path)) as container:
-        return [
-            (float(packet.pts * packet.time_base), bytes(packet))
-            for packet in container.demux(audio=0)
-            if packet.size
-        ]
+        found: list[Any] = [packet for packet in container.demux(audio=0) if packet.size]
+        return [(float(packet.pts * packet.time_base), bytes(packet)) for packet in found]
 
 
 def duration(path: Path) -> float:
@@ -89,7 +84,9 @@ def test_duration_is_the_sources_to_one_frame(tmp_path: Path, fps: int, frames_:
     write_clip(clip, frames=frames_, fps=fps, size=SIZE)
     path = drawn(clip, unseen(frames_ / fps))
     with av.open(str(path)) as container:
-        assert container.duration / av.time_base == pytest.approx(frames_ / fps, abs=0.5 / fps)
+        assert (container.duration or 0) / av.time_base == pytest.approx(
+            frames_ / fps, abs=0.5 / fps
+        )
     assert duration(path) == pytest.approx(duration(clip), abs=0.5 / fps)
 
 

@@ -116,7 +116,7 @@ def _svg(parts: Sequence[str], *, width: int, height: int, label: str) -> str:
 def _legend() -> str:
     swatch = "display:inline-block;width:0.8em;height:0.8em;margin:0 0.3em 0 0;background:"
     return "".join(
-        f'<span style="display:inline-block;margin-right:1em">'
+        f'<span style="display:inline-block;margin-right:1em;font-size:0.85em">'
         f'<span style="{swatch}{EMOTION_COLOURS[name]}"></span>{name}</span>'
         for name in EMOTIONS
     )

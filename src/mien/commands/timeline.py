@@ -48,7 +48,7 @@ def timeline(
     """Say who expresses what when in a long video: an answer for each window of it."""
     from mien.media.reader import reading
     from mien.recognise import Recogniser
-    from mien.timeline import TimelineOptions
+    from mien.timeline import TimelineOptions  # type: ignore[import-not-found]
     from mien.timeline_files import TimelineFacts, check_outputs, open_writers
     from mien.timeline_files.source import claimed_duration
 
@@ -58,7 +58,7 @@ def timeline(
         pass
     recogniser = Recogniser(bundle, device=device, abstain_below=abstain_below)
     options = TimelineOptions(window_s=window, hop_s=hop, people=people)
-    windows = recogniser.timeline(video, options=options)
+    windows = recogniser.timeline(video, options=options)  # type: ignore[attr-defined]
     facts = TimelineFacts(
         clip=video,
         window_s=window,

@@ -30,7 +30,7 @@ from mien.timeline_files.facts import TimelineFacts
 from mien.timeline_files.soundtrack import Soundtrack
 from mien.timeline_files.source import Picture, open_sound, pictures, survey
 from mien.timeline_files.writer import Part
-from mien.windows import Window
+from mien.windows import Branch, Window
 
 QUALITY = {"preset": "veryfast", "crf": "21"}
 """Of x264: hardly to be told from the source, and made faster than the windows were."""
@@ -38,6 +38,7 @@ _THREADS = 4
 _BT709 = 1
 """FFmpeg's number of the colours of high-definition video, for space, primaries and transfer."""
 _LIMITED_RANGE = 1
+_NO_BRANCH = Branch(False, None, None)
 
 
 class Mp4File:
@@ -188,9 +189,12 @@ def _nothing_to_draw(facts: TimelineFacts) -> UnreadableClip:
 
 
 def _bare(stretch: Stretch) -> Stretch:
-    """Leave out the sightings, which are kept elsewhere and are many."""
-    bare = tuple(replace(window, sightings=()) for window in stretch.windows)
-    return replace(stretch, windows=bare)
+    """Leave out what is not drawn, or kept elsewhere: a long clip has many windows."""
+    bare = (
+        replace(window, audio=_NO_BRANCH, video=_NO_BRANCH, sightings=())
+        for window in stretch.windows
+    )
+    return replace(stretch, windows=tuple(bare))
 
 
 def _even(image: Pixels) -> Pixels:

@@ -176,6 +176,11 @@ function between(points, time) {
   const weight = b.time > a.time ? (time - a.time) / (b.time - a.time) : 0;
   return a.shares.map((share, emotion) => share + weight * (b.shares[emotion] - share));
 }
+function bandAt(run, x, emotion, width, height) {
+  const shares = between(run.points, state.from + x / width * (state.to - state.from));
+  const below = shares.slice(0, emotion).reduce((sum, share) => sum + share, 0);
+  return [height - below * height, height - (below + shares[emotion]) * height];
+}
 // The names of wide bands, in the bands themselves.
 function nameBands(pen, run, width, height) {
   const [left, right] = [Math.max(0, xOf(run.since, width)), Math.min(width, xOf(run.until, width))];
@@ -185,21 +190,21 @@ function nameBands(pen, run, width, height) {
   pen.textBaseline = "middle";
   for (let piece = 0; piece < pieces; piece += 1) {
     const x = left + (right - left) * (piece + 0.5) / pieces;
-    const shares = between(run.points, state.from + x / width * (state.to - state.from));
-    let y = height;
-    shares.forEach((share, emotion) => {
-      const name = data.emotions[emotion];
+    data.emotions.forEach((name, emotion) => {
       const box = pen.measureText(name).width + 10;
-      if (share * height > 19 && box < (right - left) / pieces) {
-        const paint = data.colours[emotion];
-        pen.fillStyle = paint;
-        pen.beginPath();
-        pen.roundRect(x - box / 2, y - share * height / 2 - 8, box, 16, 4);
-        pen.fill();
-        pen.fillStyle = bandText(paint);
-        pen.fillText(name, x, y - share * height / 2 + 0.5);
-      }
-      y -= share * height;
+      const [low, high] = bandAt(run, x, emotion, width, height);
+      const y = (low + high) / 2;
+      const inside = [x - box / 2, x + box / 2].every((side) => {
+        const [below, above] = bandAt(run, side, emotion, width, height);
+        return below >= y + 5 && above <= y - 5;
+      });
+      if (low - high < 19 || !inside || box > (right - left) / pieces) return;
+      pen.fillStyle = data.colours[emotion];
+      pen.beginPath();
+      pen.roundRect(x - box / 2, y - 8, box, 16, 4);
+      pen.fill();
+      pen.fillStyle = bandText(data.colours[emotion]);
+      pen.fillText(name, x, y + 0.5);
     });
   }
 }
@@ -295,7 +300,8 @@ function summary(rows) {
   }
   if (!answered) return `${clock(whole, 0)} without an answer`;
   const most = counts.indexOf(Math.max(...counts));
-  return `seen for ${clock(whole, 0)}, mostly ${data.emotions[most]} (${percent(counts[most] / answered)})`.replace(/^seen/, rows[0][PERSON] === null ? "heard" : "seen");
+  const sensed = rows[0][PERSON] === null ? "heard" : "seen";
+  return `${sensed} for ${clock(whole, 0)}, most often ${data.emotions[most]} (${percent(counts[most] / answered)})`;
 }
 for (const track of tracks) track.canvas = lane(track.name, summary(track.rows), "person");
 const speechRows = starts.map((start) => data.rows.find((row) => row[START] === start)).filter((row) => row[SPEECH] !== null);
