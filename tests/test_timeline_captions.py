@@ -174,3 +174,4 @@ def test_names_that_are_no_text(tmp_path: Path, ending: str) -> None:
         assert "caf%E9" in text
     if ending == ".vtt":
         assert len(list(webvtt.read(str(path)))) == 1
+        assert text.count("-->") == 1

@@ -46,16 +46,12 @@ def timeline(
     ] = 0.0,
 ) -> None:
     """Say who expresses what when in a long video: an answer for each window of it."""
-    from mien.media.reader import reading
     from mien.recognise import Recogniser
     from mien.timeline import TimelineOptions  # type: ignore[import-not-found]
     from mien.timeline_files import TimelineFacts, check_outputs, open_writers
     from mien.timeline_files.source import claimed_duration
 
     check_outputs(out, clip=video, resume=resume)
-    with reading(video):
-        # A file that is not there must not cost the results that are.
-        pass
     recogniser = Recogniser(bundle, device=device, abstain_below=abstain_below)
     options = TimelineOptions(window_s=window, hop_s=hop, people=people)
     windows = recogniser.timeline(video, options=options)  # type: ignore[attr-defined]
@@ -68,9 +64,11 @@ def timeline(
         abstain_below=abstain_below,
     )
     done = _Done()
+    # Before files are opened: a clip that is not there must not cost the results that are.
+    duration_s = claimed_duration(video)
     try:
         with (
-            _progress(claimed_duration(video)) as progress,
+            _progress(duration_s) as progress,
             open_writers(out, facts, resume=resume, drawing=progress.drawn) as writers,
         ):
             _write(windows, writers, done, progress)

@@ -181,6 +181,11 @@ function bandAt(run, x, emotion, width, height) {
   const below = shares.slice(0, emotion).reduce((sum, share) => sum + share, 0);
   return [height - below * height, height - (below + shares[emotion]) * height];
 }
+function thickest(run, from, to, emotion, width, height) {
+  const places = Array.from({ length: 9 }, (_, place) => from + (to - from) * (place + 0.5) / 9);
+  const found = places.map((x) => ({ x, band: bandAt(run, x, emotion, width, height) }));
+  return found.reduce((best, each) => each.band[0] - each.band[1] > best.band[0] - best.band[1] + 0.5 ? each : best);
+}
 // The names of wide bands, in the bands themselves.
 function nameBands(pen, run, width, height) {
   const [left, right] = [Math.max(0, xOf(run.since, width)), Math.min(width, xOf(run.until, width))];
@@ -189,16 +194,16 @@ function nameBands(pen, run, width, height) {
   pen.textAlign = "center";
   pen.textBaseline = "middle";
   for (let piece = 0; piece < pieces; piece += 1) {
-    const x = left + (right - left) * (piece + 0.5) / pieces;
+    const [from, to] = [piece, piece + 1].map((each) => left + (right - left) * each / pieces);
     data.emotions.forEach((name, emotion) => {
       const box = pen.measureText(name).width + 10;
-      const [low, high] = bandAt(run, x, emotion, width, height);
+      const { x, band: [low, high] } = thickest(run, from + box / 2, to - box / 2, emotion, width, height);
       const y = (low + high) / 2;
       const inside = [x - box / 2, x + box / 2].every((side) => {
         const [below, above] = bandAt(run, side, emotion, width, height);
         return below >= y + 5 && above <= y - 5;
       });
-      if (low - high < 19 || !inside || box > (right - left) / pieces) return;
+      if (low - high < 19 || !inside || box > to - from) return;
       pen.fillStyle = data.colours[emotion];
       pen.beginPath();
       pen.roundRect(x - box / 2, y - 8, box, 16, 4);
