@@ -75,7 +75,10 @@ def test_every_frame_of_a_variable_rate_stays_at_its_time(tmp_path: Path) -> Non
     found = frames(drawn(clip, unseen(1.6)))
     assert [float(time) for time, _ in found] == pytest.approx(times, abs=1e-4)
     assert [number_of(image) for _, image in found] == list(range(len(times)))
-    assert duration(drawn(clip, unseen(1.6))) == pytest.approx(duration(clip), abs=0.04)
+    with av.open(str(drawn(clip, unseen(1.6)))) as container:
+        told = (container.duration or 0) / av.time_base
+    # The last frame is shown as long as frames usually are; a player goes by the header.
+    assert told == pytest.approx(duration(clip), abs=0.01)
 
 
 @pytest.mark.parametrize(("fps", "frames_"), [(25, 50), (30, 31), (10, 7)])
@@ -139,8 +142,13 @@ def test_sound_that_browsers_do_not_play_becomes_aac(
         assert container.streams.audio[0].codec_context.name == "aac"
     with open_clip(path, frames=1, sample_rate=16_000, samples=99_999) as found:
         heard = found.waveform
+    with open_clip(clip, frames=1, sample_rate=16_000, samples=99_999) as found:
+        before = found.waveform
     assert heard is not None
-    assert heard.size / 16_000 == pytest.approx(2, abs=0.1)
+    assert before is not None
+    # Both encoders fill their last frame.
+    assert heard.size / 16_000 == pytest.approx(before.size / 16_000, abs=1024 / 48_000)
+    assert heard.size >= before.size
     assert hertz_of(heard[2_000:14_000], 16_000) == pytest.approx(440, abs=3)
     assert hertz_of(heard[18_000:30_000], 16_000) == pytest.approx(880, abs=3)
 

@@ -17,6 +17,7 @@ from typing import Any
 
 import av
 import numpy as np
+from av.codec.context import Flags
 from av.video.reformatter import ColorRange, Colorspace
 
 from mien.detectors import Pixels
@@ -32,8 +33,10 @@ from mien.timeline_files.source import Picture, open_sound, pictures, survey
 from mien.timeline_files.writer import Part
 from mien.windows import Branch, Window
 
-QUALITY = {"preset": "veryfast", "crf": "21"}
-"""Of x264: hardly to be told from the source, and made faster than the windows were."""
+QUALITY = {"preset": "veryfast", "crf": "21", "bf": "0"}
+"""Of x264: hardly to be told from the source, and made faster than the windows were. Without frames
+that are decoded before they are shown: with them and a variable rate, FFmpeg's mp4 claims to be
+shorter than it is, and players leave out the end."""
 _THREADS = 4
 _BT709 = 1
 """FFmpeg's number of the colours of high-definition video, for space, primaries and transfer."""
@@ -150,6 +153,8 @@ class _Film:
         context.thread_count = min(_THREADS, os.cpu_count() or 1)
         context.colorspace = context.color_primaries = context.color_trc = _BT709
         context.color_range = _LIMITED_RANGE
+        # Else the last frame would be shown as long as frames are on average.
+        context.flags |= Flags.frame_duration
         if sound is not None:
             self._sound = Soundtrack(self._file, *sound, origin=self._origin)
 
