@@ -108,6 +108,7 @@ def test_page_is_one_file_and_runs_only_its_own_script(tmp_path: Path) -> None:
     assert len(json.loads(rows)["rows"]) == len(list(scene(SECONDS)))
 
 
+@pytest.mark.slow
 def test_reasons_cannot_leave_the_data(tmp_path: Path) -> None:
     evil = "</script><script>alert(1)</script>"
     row = window(0)
