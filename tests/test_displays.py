@@ -69,7 +69,9 @@ def test_timeline_shows_a_lane_a_person() -> None:
 
 
 def test_long_timelines_stay_small() -> None:
-    shown = parsed(Timeline.gather(scene(7200, people=(1,), hop=5.0), clip="talk.mp4")._repr_html_())
+    shown = parsed(
+        Timeline.gather(scene(7200, people=(1,), hop=5.0), clip="talk.mp4")._repr_html_()
+    )
     for polygon in shown.iter("polygon"):
         assert len(polygon.attrib["points"].split()) <= 2 * (MOST_POINTS + 1)
 
