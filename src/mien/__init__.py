@@ -13,13 +13,24 @@ from mien.emotions import EMOTIONS
 
 if TYPE_CHECKING:
     from mien.recognise import Failure, Prediction, Recogniser, load, predict
+    from mien.timelines import Timeline
 
 __version__ = "0.1.0"
-__all__ = ["EMOTIONS", "Failure", "Prediction", "Recogniser", "__version__", "load", "predict"]
+__all__ = [
+    "EMOTIONS",
+    "Failure",
+    "Prediction",
+    "Recogniser",
+    "Timeline",
+    "__version__",
+    "load",
+    "predict",
+]
 
 
 def __getattr__(name: str) -> object:
     # OpenCV, PyAV and ONNX Runtime take half a second to import; `import mien` need not wait.
     if name in __all__:
-        return getattr(import_module("mien.recognise"), name)
+        place = "mien.timelines" if name == "Timeline" else "mien.recognise"
+        return getattr(import_module(place), name)
     raise AttributeError(f"module 'mien' has no attribute {name!r}")

@@ -13,8 +13,10 @@ import mien
 from mien.commands.data import data_app
 from mien.commands.evaluate import evaluate
 from mien.commands.fuse import fuse
+from mien.commands.plot import plot
 from mien.commands.report import report
 from mien.commands.shared import require_lab
+from mien.commands.timeline import timeline
 from mien.commands.train import train
 from mien.errors import InvalidArgument, MienError
 
@@ -159,7 +161,7 @@ def info() -> None:
         typer.echo(line)
 
 
-for command in (train, evaluate, report, fuse):
+for command in (timeline, plot, train, evaluate, report, fuse):
     app.command()(command)
 app.add_typer(data_app, name="data")
 app.add_typer(bundle_app, name="bundle")

@@ -10,10 +10,12 @@ from typing import Any, overload
 
 import numpy as np
 
+from mien.arrow_tables import prediction_table, to_pandas
 from mien.bundle import Bundle, Networks, load_bundle
 from mien.calibration import USUAL_RATE, Calibrated, rate_place
 from mien.config import FacesConfig
 from mien.detectors import make_detector
+from mien.displays import prediction_html
 from mien.emotions import EMOTIONS
 from mien.errors import InvalidArgument, UnreadableClip
 from mien.faces import Faces, follow_faces
@@ -54,6 +56,25 @@ class Prediction:
     def to_dict(self) -> dict[str, Any]:
         """Give plain values that JSON can hold."""
         return {**asdict(self), "set": None if self.set is None else list(self.set)}
+
+    def to_arrow(self) -> Any:
+        """Give a ``pyarrow.Table`` of one row: ``clip``, then the columns of docs/timeline.md.
+
+        Raises:
+            MissingDependency: no pyarrow.
+        """
+        return prediction_table(self)
+
+    def to_pandas(self) -> Any:
+        """Give a ``pandas.DataFrame`` of that row.
+
+        Raises:
+            MissingDependency: no pandas, or no pyarrow.
+        """
+        return to_pandas(self.to_arrow())
+
+    def _repr_html_(self) -> str:
+        return prediction_html(self)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,133 @@
+"""``.csv``: one row a line, whole at every moment; beside it what W3C's "CSV on the Web" asks for.
+
+``talk.csv-metadata.json`` tells each column's meaning and type, and how the table was made. It has
+the name and the form of the W3C's recommendation "Metadata Vocabulary for Tabular Data" (2015), and
+tells a resumed run whether the table is its own.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import Any, TextIO
+
+from mien.columns import TIMELINE_COLUMNS
+from mien.errors import InvalidArgument
+from mien.timeline_files.facts import TimelineFacts
+from mien.timeline_files.writer import unwritable
+from mien.windows import COLUMNS, Window
+
+_DATATYPES = {"number": "number", "whole number": "integer", "text": "string"}
+_HEADER = ",".join(COLUMNS).encode() + b"\r\n"
+
+
+class CsvFile:
+    """Writes windows as rows of a CSV table, each on disk before the next comes.
+
+    Args:
+        path: the table.
+        facts: go into the metadata beside it.
+        resume: keep the rows that are there, but the last window's, which may not be all there.
+
+    Raises:
+        InvalidArgument: the file cannot be written, or holds another run's rows.
+    """
+
+    def __init__(self, path: Path, facts: TimelineFacts, *, resume: bool = False) -> None:
+        self.from_s = 0.0
+        """Start of the first window that is missing; earlier ones are not written again."""
+        self._rows_kept = resume and path.exists()
+        if self._rows_kept:
+            facts.require_same(_stored_settings(path), path=path)
+            self.from_s = _cut_last_window(path)
+        try:
+            self._file: TextIO = path.open(
+                "a" if self._rows_kept else "w", encoding="utf-8", newline=""
+            )
+            _metadata_path(path).write_text(_metadata(path, facts), "utf-8")
+        except OSError as error:
+            raise unwritable(path, error) from error
+        self._csv = csv.DictWriter(self._file, COLUMNS)
+        if not self._rows_kept:
+            self._csv.writeheader()
+            self._file.flush()
+
+    def write(self, window: Window) -> None:
+        """Append a row, unless it is there."""
+        if window.start_s >= self.from_s:
+            self._csv.writerow(window.row())
+            self._file.flush()
+
+    def close(self) -> None:
+        """Let go of the file, which is whole."""
+        self._file.close()
+
+
+def _metadata_path(path: Path) -> Path:
+    return path.with_name(f"{path.name}-metadata.json")
+
+
+def _metadata(path: Path, facts: TimelineFacts) -> str:
+    columns = [
+        {
+            "name": column.name,
+            "titles": column.name,
+            "datatype": _DATATYPES[column.kind],
+            "dc:description": column.meaning,
+        }
+        for column in TIMELINE_COLUMNS
+    ]
+    content = {
+        "@context": "http://www.w3.org/ns/csvw",
+        "url": path.name,
+        "dc:title": f"What is expressed in {facts.title}, window by window",
+        "tableSchema": {"columns": columns},
+        "notes": [{"mien": facts.settings()}],
+    }
+    return json.dumps(content, indent=2) + "\n"
+
+
+def _stored_settings(path: Path) -> dict[str, Any]:
+    beside = _metadata_path(path)
+    try:
+        settings: dict[str, Any] = json.loads(beside.read_bytes())["notes"][0]["mien"]
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise InvalidArgument(
+            f"--resume: how {path} was made is not known, since {beside.name} beside it is missing "
+            "or damaged; leave --resume out to begin anew"
+        ) from error
+    return settings
+
+
+def _cut_last_window(path: Path) -> float:
+    """Cut off the rows of the last window, which may not be all there; give its start."""
+    with path.open("r+b") as file:
+        if file.readline() != _HEADER:
+            raise InvalidArgument(
+                f"--resume: {path} does not begin with a timeline's columns; leave --resume out to "
+                "begin anew"
+            )
+        place, last = file.tell(), None
+        for line in file:
+            if not line.endswith(b"\n"):
+                # Torn off in the middle; its first number may be another's beginning.
+                break
+            start = _start_of(line, path=path)
+            if start != last:
+                cut, last = place, start
+            place += len(line)
+        if last is None:
+            return 0.0
+        file.truncate(cut)
+    return last
+
+
+def _start_of(line: bytes, *, path: Path) -> float:
+    try:
+        return float(line.partition(b",")[0])
+    except ValueError as error:
+        raise InvalidArgument(
+            f"--resume: {path} holds a line that is no row of a timeline ({line[:40]!r}); leave "
+            "--resume out to begin anew"
+        ) from error

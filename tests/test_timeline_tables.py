@@ -1,0 +1,229 @@
+"""CSV and Parquet: one schema, whole at Ctrl-C, resumable; read by other people's tools."""
+
+import csv
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pandas
+import pyarrow
+import pytest
+from pyarrow import parquet
+
+from made_windows import BUNDLE, scene, window
+from mien import Timeline
+from mien.columns import TIMELINE_COLUMNS
+from mien.errors import InvalidArgument
+from mien.timeline_files import TimelineFacts, open_writers
+from mien.windows import COLUMNS, Window
+
+FACTS = TimelineFacts(clip=Path("talk.mp4"), window_s=4.0, hop_s=1.0, people="all", bundle=BUNDLE)
+ROWS = list(scene(60))
+TABLES = [".csv", ".parquet"]
+
+
+def write(path: Path, rows: list[Window], **options: Any) -> None:
+    facts = options.pop("facts", FACTS)
+    with open_writers([path], facts, **options) as (writer,):
+        for row in rows:
+            writer.write(row)
+
+
+def rows_of(path: Path) -> list[dict[str, Any]]:
+    return [row.row() for row in Timeline.read(path).windows]
+
+
+@pytest.mark.parametrize("ending", TABLES)
+def test_rows_come_back_exactly(tmp_path: Path, ending: str) -> None:
+    path = tmp_path / f"t{ending}"
+    odd = window(60, person=None, emotion=None, speech=None)
+    write(path, [*ROWS, odd])
+    assert rows_of(path) == [row.row() for row in (*ROWS, odd)]
+
+
+def test_columns_are_the_contract() -> None:
+    assert tuple(column.name for column in TIMELINE_COLUMNS) == COLUMNS
+    assert all(column.meaning for column in TIMELINE_COLUMNS)
+
+
+def test_every_column_is_documented() -> None:
+    told = (Path(__file__).parents[1] / "docs" / "timeline.md").read_text("utf-8")
+    lines = [line for line in told.splitlines() if line.startswith("| `")]
+    listed = [line.split("`")[1] for line in lines]
+    written = [name for name in COLUMNS if not name.startswith(("audio_", "video_"))]
+    assert [name for name in listed if name in COLUMNS] == written
+    assert {"audio_neutral … audio_surprised", "video_neutral … video_surprised"} <= set(listed)
+
+
+def test_pandas_and_duckdb_read_the_parquet(tmp_path: Path) -> None:
+    path = tmp_path / "t.parquet"
+    write(path, ROWS)
+    frame = pandas.read_parquet(path)
+    assert tuple(frame.columns) == COLUMNS
+    assert frame["happy"].tolist() == [row.row()["happy"] for row in ROWS]
+    assert frame["audio_happy"].isna().all()
+    asked = f"SELECT person, count(*) FROM '{path}' GROUP BY person ORDER BY person"
+    counts = [sum(row.person == person for row in ROWS) for person in (1, 2)]
+    assert duckdb.sql(asked).fetchall() == [(1, counts[0]), (2, counts[1])]
+
+
+def test_duckdb_reads_the_csv_with_the_same_types(tmp_path: Path) -> None:
+    for ending in TABLES:
+        write(tmp_path / f"t{ending}", ROWS)
+    ask = "SELECT start_s, person, emotion, happy, speech FROM '{}' ORDER BY ALL"
+    of_csv, of_parquet = (
+        duckdb.sql(ask.format(tmp_path / f"t{ending}")).fetchall() for ending in TABLES
+    )
+    assert of_csv == of_parquet
+
+
+def test_parquet_tells_what_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "t.parquet"
+    write(path, ROWS * 12)
+    file = parquet.ParquetFile(path)
+    assert file.num_row_groups > 1
+    assert json.loads(file.schema_arrow.metadata[b"mien"]) == {
+        "clip": "talk.mp4",
+        "window_s": 4.0,
+        "hop_s": 1.0,
+        "people": "all",
+        "abstain_below": 0.0,
+        "bundle": BUNDLE["sha256"],
+    }
+    assert file.schema_arrow.field("speech").metadata[b"description"].startswith(b"share of")
+
+
+def test_csv_has_metadata_as_the_w3c_asks(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    write(path, ROWS)
+    told = json.loads((tmp_path / "t.csv-metadata.json").read_text())
+    assert told["@context"] == "http://www.w3.org/ns/csvw"
+    assert told["url"] == "t.csv"
+    assert [column["name"] for column in told["tableSchema"]["columns"]] == list(COLUMNS)
+
+
+def test_csv_is_whole_after_each_row(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    with open_writers([path], FACTS) as (writer,):
+        for count, row in enumerate(ROWS[:5], 1):
+            writer.write(row)
+            assert len(list(csv.DictReader(path.read_text().splitlines()))) == count
+
+
+@pytest.mark.parametrize("ending", TABLES)
+@pytest.mark.parametrize("stop", [0, 1, 2, 7, len(ROWS)])
+def test_resumed_table_is_that_of_one_run(tmp_path: Path, ending: str, stop: int) -> None:
+    once, twice = tmp_path / f"once{ending}", tmp_path / f"t{ending}"
+    write(once, ROWS)
+    write(twice, ROWS[:stop])
+    write(twice, ROWS, resume=True)
+    assert rows_of(twice) == rows_of(once)
+    if ending == ".csv":
+        assert twice.read_bytes() == once.read_bytes()
+
+
+def test_rows_before_the_last_window_are_kept_not_written_again(tmp_path: Path) -> None:
+    for ending in TABLES:
+        path = tmp_path / f"t{ending}"
+        write(path, ROWS[:10])
+        changed = [replace(row, speech=0.125) for row in ROWS]
+        write(path, changed, resume=True)
+        speech = [row["speech"] for row in rows_of(path)]
+        last = ROWS[9].start_s
+        kept = [row.speech for row in ROWS if row.start_s < last]
+        assert speech == [*kept, *[0.125] * (len(ROWS) - len(kept))]
+
+
+@pytest.mark.parametrize("torn", [1, 3, 40])
+def test_csv_that_was_torn_off_in_a_row_is_resumed(tmp_path: Path, torn: int) -> None:
+    once, path = tmp_path / "once.csv", tmp_path / "t.csv"
+    write(once, ROWS)
+    write(path, ROWS[:30])
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join(lines[:-1]) + lines[-1][:torn])
+    write(path, ROWS, resume=True)
+    assert path.read_bytes() == once.read_bytes()
+
+
+@pytest.mark.parametrize("ending", TABLES)
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"window_s": 5.0},
+        {"hop_s": 0.5},
+        {"people": "largest"},
+        {"bundle": {"name": "made", "sha256": "cd" * 32}},
+        {"clip": Path("other.mp4")},
+        {"abstain_below": 0.5},
+    ],
+)
+def test_resuming_another_run_is_refused(
+    tmp_path: Path, ending: str, other: dict[str, Any]
+) -> None:
+    path = tmp_path / f"t{ending}"
+    write(path, ROWS[:9])
+    before = path.read_bytes()
+    with pytest.raises(InvalidArgument, match=f"made with {next(iter(other))} = "):
+        write(path, ROWS, resume=True, facts=replace(FACTS, **other))
+    assert path.read_bytes() == before
+    assert not list(tmp_path.glob(".*"))
+
+
+@pytest.mark.parametrize("ending", TABLES)
+def test_resuming_what_is_no_timeline_is_refused(tmp_path: Path, ending: str) -> None:
+    path = tmp_path / f"t{ending}"
+    path.write_text("clip,happy\na.mp4,1\n")
+    with pytest.raises(InvalidArgument, match="--resume"):
+        write(path, ROWS, resume=True)
+    write(tmp_path / "t.csv", ROWS)
+    (tmp_path / "t.csv").write_text("clip,happy\na.mp4,1\n")
+    with pytest.raises(InvalidArgument, match="does not begin with a timeline's columns"):
+        write(tmp_path / "t.csv", ROWS, resume=True)
+
+
+@pytest.mark.parametrize("ending", TABLES)
+def test_resuming_nothing_begins_anew(tmp_path: Path, ending: str) -> None:
+    write(tmp_path / f"t{ending}", ROWS, resume=True)
+    assert len(rows_of(tmp_path / f"t{ending}")) == len(ROWS)
+
+
+def test_parquet_stands_in_its_place_only_when_whole(tmp_path: Path) -> None:
+    path = tmp_path / "t.parquet"
+    write(path, ROWS[:3])
+    with open_writers([path], FACTS) as (writer,):
+        writer.write(ROWS[0])
+        assert parquet.read_table(path).num_rows == 3
+    assert parquet.read_table(path).num_rows == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "told"),
+    [
+        ("t.xlsx", "", "ends in .csv or .parquet"),
+        ("t.csv", "clip,happy\n", "lacks the columns start_s, end_s, person, emotion and others"),
+        ("t.csv", ",".join(COLUMNS) + "\nsoon" + "," * (len(COLUMNS) - 1) + "\n", "row 1"),
+        ("t.parquet", "no table", "no whole Parquet file"),
+        ("missing.csv", None, "cannot read"),
+    ],
+)
+def test_what_is_no_timeline_is_not_read(
+    tmp_path: Path, name: str, content: str | None, told: str
+) -> None:
+    path = tmp_path / name
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(InvalidArgument, match=told):
+        Timeline.read(path)
+
+
+def test_timeline_and_parquet_have_one_schema(tmp_path: Path) -> None:
+    path = tmp_path / "t.parquet"
+    write(path, ROWS)
+    table = Timeline.gather(ROWS, clip="talk.mp4").to_arrow()
+    assert isinstance(table, pyarrow.Table)
+    assert table.schema.equals(parquet.read_schema(path), check_metadata=False)
+    frame = Timeline.gather(ROWS, clip="talk.mp4").to_pandas()
+    assert frame["person"].dtype == pandas.Int32Dtype()
+    assert frame["start_s"].tolist() == [row.start_s for row in ROWS]
