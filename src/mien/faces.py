@@ -110,8 +110,8 @@ def find_face(
     >>> find_face(empty, near=None, short_side=360, detector=HaarDetector())
     """
     require_rgb(image)
-    small, scale = _shrunk(image, short_side)
-    box = None if near is None else _find_nearby(small, near.scaled(scale), detector)
+    small, scale = shrunk(image, short_side)
+    box = None if near is None else find_nearby(small, near.scaled(scale), detector)
     if box is None:
         box = next(iter(detector.detect(small)), None)
     return None if box is None else box.scaled(1 / scale)
@@ -183,7 +183,14 @@ def _nearest_crops(sights: list[_Sight], found: list[_Sight]) -> Pixels:
     return np.stack([sight.crop for sight in nearest if sight.crop is not None])
 
 
-def _find_nearby(image: Pixels, last: Box, detector: Detector) -> Box | None:
+def find_nearby(image: Pixels, last: Box, detector: Detector) -> Box | None:
+    """Find the face most like the last box, around there.
+
+    Args:
+        image: RGB, shape (height, width, 3), as small as faces are looked for in.
+        last: where the face was a moment ago, in that picture.
+        detector: finds faces.
+    """
     margin = round(last.side * NEIGHBOURHOOD)
     left, top = max(last.x - margin, 0), max(last.y - margin, 0)
     right, bottom = last.x + last.width + margin, last.y + last.height + margin
@@ -194,8 +201,13 @@ def _find_nearby(image: Pixels, last: Box, detector: Detector) -> Box | None:
     return max(boxes, key=last.overlap, default=None)
 
 
-def _shrunk(image: Pixels, short_side: int) -> tuple[Pixels, float]:
-    """Give the picture with at most that short side, and its size as a share of the original's."""
+def shrunk(image: Pixels, short_side: int) -> tuple[Pixels, float]:
+    """Give the picture with at most that short side, and its size as a share of the original's.
+
+    >>> small, scale = shrunk(np.zeros((720, 1280, 3), np.uint8), 360)
+    >>> small.shape, scale
+    ((360, 640, 3), 0.5)
+    """
     height, width = image.shape[:2]
     scale = min(1.0, short_side / min(height, width))
     if scale == 1:

@@ -8,22 +8,19 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, overload
 
-import numpy as np
-
+from mien.answering import Answering, Said
 from mien.arrow_tables import prediction_table, to_pandas
-from mien.bundle import Bundle, Networks, load_bundle
-from mien.calibration import USUAL_RATE, Calibrated, rate_place
+from mien.bundle import Bundle, load_bundle
+from mien.calibration import USUAL_RATE
 from mien.config import FacesConfig
 from mien.detectors import make_detector
 from mien.displays import prediction_html
-from mien.emotions import EMOTIONS
 from mien.errors import InvalidArgument, UnreadableClip
 from mien.faces import Faces, follow_faces
-from mien.fusion import Probabilities
 from mien.media import Clip, ClipSource, Frame, clip_name, open_clip
 from mien.session import check_device
-from mien.speech import speech_features
-from mien.windows import Branch
+from mien.timeline import USUAL_TIMELINE, TimelineOptions, timeline
+from mien.windows import Branch, Window
 
 
 @dataclass(frozen=True)
@@ -120,14 +117,10 @@ class Recogniser:
         set_rate: float = USUAL_RATE,
     ) -> None:
         check_device(device)
-        if not 0 <= abstain_below <= 1:
-            raise InvalidArgument(
-                f"abstain_below must be a probability, 0 to 1, not {abstain_below}"
-            )
-        rate_place(set_rate)
-        self.abstain_below, self.set_rate = abstain_below, set_rate
         self.bundle: Bundle = load_bundle(bundle)
-        self._networks = Networks(self.bundle, device=device)
+        self._answering = Answering(
+            self.bundle, device=device, abstain_below=abstain_below, set_rate=set_rate
+        )
         detector = detector or self.bundle.config.faces.detector
         if detector_model is not None and detector != "yunet":
             raise InvalidArgument(
@@ -187,69 +180,60 @@ class Recogniser:
             samples=config.speech.samples,
         ) as clip:
             watch.lap("decode")
-            audio, audio_reason = self._audio(clip)
+            audio = self._audio(clip)
             watch.lap("audio")
-            faces, video_reason = self._faces(clip, watch)
+            faces, reason = self._faces(clip, watch)
             duration = clip.duration_s
-        video, video_reason = self._video(faces, video_reason)
+        video = Said(None, reason)
+        if faces is not None and faces.crops is not None:
+            video = self._answering.see(self._answering.embed(faces.crops))
         watch.lap("embed")
-        answer = self.bundle.calibration.combine(audio, video)
+        answer = self._answering.answer(audio, video)
         return Prediction(
             clip=clip_name(source),
-            **self._decide(answer),
-            probabilities=_named(answer.fused),
-            audio=Branch(audio is not None, audio_reason, _named(answer.audio)),
-            video=Branch(video is not None, video_reason, _named(answer.video)),
+            **vars(answer),
             duration_s=round(duration, 3),
             faces_found=None if faces is None else round(faces.found / faces.frames, 3),
             bundle={"name": self.bundle.name, "sha256": self.bundle.sha256},
             seconds=watch.seconds(),
         )
 
-    def _decide(self, answer: Calibrated) -> dict[str, Any]:
-        """Say what is likeliest, how likely, and what else it may be."""
-        if answer.fused is None or answer.by is None:
-            nothing = dict.fromkeys(("emotion", "confidence", "set", "set_rate"))
-            return {**nothing, "abstained": False}
-        best = int(np.argmax(answer.fused))
-        confidence = float(answer.fused[best])
-        abstained = confidence < self.abstain_below
-        calibration = self.bundle.calibration.answers[answer.by]
-        likely = calibration.likely(answer.fused, rate=self.set_rate)
-        return {
-            "emotion": None if abstained else EMOTIONS[best],
-            "confidence": confidence,
-            "abstained": abstained,
-            "set": likely,
-            "set_rate": None if likely is None else self.set_rate,
-        }
-
-    def _audio(self, clip: Clip) -> tuple[Probabilities | None, str | None]:
-        if not self._networks.has("audio"):
-            return None, "the bundle has no audio network"
-        if clip.waveform is None:
-            return None, clip.audio_reason
-        features = speech_features(clip.waveform, config=self.bundle.config.speech)
-        return _if_finite(self._networks.answer("audio", features[None])[0])
+    def _audio(self, clip: Clip) -> Said:
+        if (lacking := self._answering.lacks("audio")) or clip.waveform is None:
+            return Said(None, lacking or clip.audio_reason)
+        return self._answering.hear(clip.waveform)
 
     def _faces(self, clip: Clip, watch: "_Stopwatch") -> tuple[Faces | None, str | None]:
-        if not self._networks.has("video"):
-            return None, "the bundle has no video network"
-        if clip.video_reason is not None:
-            return None, clip.video_reason
+        if reason := self._answering.lacks("video") or clip.video_reason:
+            return None, reason
         config: FacesConfig = self.bundle.config.faces
         faces = follow_faces(_timed(clip.frames(), watch), config=config, detector=self._detector)
         watch.lap("faces")
         return faces, faces.reason
 
-    def _video(
-        self, faces: Faces | None, reason: str | None
-    ) -> tuple[Probabilities | None, str | None]:
-        embedder = self._networks.embedder
-        if faces is None or faces.crops is None or embedder is None:
-            return None, reason
-        embeddings = embedder.embed(faces.crops)
-        return _if_finite(self._networks.answer("video", embeddings[None])[0])
+    def timeline(
+        self, source: ClipSource, *, options: TimelineOptions = USUAL_TIMELINE
+    ) -> Iterator[Window]:
+        """Say who expresses what when in a clip of any length.
+
+        Args:
+            source: a path, the bytes of a file, or a binary file object.
+            options: how long windows are, how far apart, and whose faces are followed.
+
+        Yields:
+            The answers of one window after the other, as they are ready: as many as there are
+            people in it, at least one. The memory that this takes does not grow with the clip.
+
+        Raises:
+            UnreadableClip: the clip cannot be read, or breaks off: then after the windows up to
+                there.
+
+        >>> from mien.verify import GOLDEN_CLIP
+        >>> first = next(Recogniser().timeline(GOLDEN_CLIP))
+        >>> first.start_s, first.end_s, first.person
+        (0.0, 3.8, 1)
+        """
+        return timeline(source, answering=self._answering, detector=self._detector, options=options)
 
 
 def load(  # noqa: PLR0913 - as Recogniser
@@ -319,15 +303,3 @@ def _timed(frames: Iterator[Frame], watch: _Stopwatch) -> Iterator[Frame]:
         if frame is None:
             return
         yield frame
-
-
-def _if_finite(answer: Probabilities) -> tuple[Probabilities | None, str | None]:
-    if np.isfinite(answer).all():
-        return answer, None
-    return None, "the network's answer is not a number"
-
-
-def _named(probabilities: Probabilities | None) -> dict[str, float] | None:
-    if probabilities is None:
-        return None
-    return dict(zip(EMOTIONS, map(float, probabilities), strict=True))

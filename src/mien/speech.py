@@ -170,6 +170,22 @@ def checked_waveform(waveform: npt.ArrayLike) -> Floats:
     return samples
 
 
+def windows_of(waveform: npt.ArrayLike, *, config: SpeechConfig) -> Doubles:
+    """Give the windows that features are of: centred, zeros outside.
+
+    Args:
+        waveform: amplitudes, floats in shape (samples,).
+        config: window and hop length.
+
+    Returns:
+        Shape (1 + samples // hop_length, frame_length); a view.
+
+    >>> windows_of(np.zeros(1024), config=SpeechConfig()).shape
+    (3, 2048)
+    """
+    return _windows(checked_waveform(waveform), config)
+
+
 def _windows(samples: Floats, config: SpeechConfig) -> Doubles:
     """Give a view of the centred windows, zeros outside, in shape (windows, frame_length).
 

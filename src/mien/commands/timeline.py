@@ -47,14 +47,14 @@ def timeline(
 ) -> None:
     """Say who expresses what when in a long video: an answer for each window of it."""
     from mien.recognise import Recogniser
-    from mien.timeline import TimelineOptions  # type: ignore[import-not-found]
+    from mien.timeline import TimelineOptions
     from mien.timeline_files import TimelineFacts, check_outputs, open_writers
     from mien.timeline_files.source import claimed_duration
 
     check_outputs(out, clip=video, resume=resume)
     recogniser = Recogniser(bundle, device=device, abstain_below=abstain_below)
     options = TimelineOptions(window_s=window, hop_s=hop, people=people)
-    windows = recogniser.timeline(video, options=options)  # type: ignore[attr-defined]
+    windows = recogniser.timeline(video, options=options)
     facts = TimelineFacts(
         clip=video,
         window_s=window,

@@ -167,7 +167,7 @@ PRESETS = {
             label_smoothing=0.1,
             weight_decay=1e-4,
             keep="best",
-            ),
+        ),
         fusion="log_average",
         calibrated=True,
     ),

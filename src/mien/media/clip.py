@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import partial
-from typing import NamedTuple
 
 from mien.errors import InvalidArgument
-from mien.media.container import Packet, open_container, packets, video_stream
-from mien.media.pictures import Frame, Pictures, pixel_aspect
+from mien.media.pictures import Frame, Pictures
 from mien.media.reader import ClipSource, Reader, reading, unreadable
 from mien.media.sound import Samples, Sound
-from mien.media.times import Sight, Track
+from mien.media.survey import survey
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -85,20 +83,12 @@ def open_clip(source: ClipSource, *, frames: int, sample_rate: int, samples: int
         yield _clip(reader, stack, slices=frames, sound=Sound(sample_rate, samples))
 
 
-class _Survey(NamedTuple):
-    """What the first pass found."""
-
-    track: Track | None
-    aspect: Fraction
-    video_reason: str | None
-    audio_reason: str | None
-
-
 def _clip(reader: Reader, stack: ExitStack, *, slices: int, sound: Sound) -> Clip:
-    track, aspect, video_reason, audio_reason = _survey(reader, sound)
+    found = survey(reader, sound)
+    video_reason, audio_reason = found.video_reason, found.audio_reason
     pictures = None
-    if track:
-        pictures = Pictures(reader, track, slices=slices, aspect=aspect)
+    if found.track:
+        pictures = Pictures(reader, found.track, slices=slices, aspect=found.aspect)
         stack.callback(pictures.close)
     if not (pictures and pictures.decodable()):
         pictures, video_reason = None, video_reason or "no picture could be decoded"
@@ -116,23 +106,3 @@ def _clip(reader: Reader, stack: ExitStack, *, slices: int, sound: Sound) -> Cli
         waveform_start_s=0.0 if sound.start is None else float(sound.start - origin),
         _frames=partial(pictures.frames, origin) if pictures else partial(iter, ()),
     )
-
-
-def _survey(reader: Reader, sound: Sound) -> _Survey:
-    listeners: dict[int, Callable[[Packet], None]] = {}
-    with closing(open_container(reader)) as container:
-        video, video_reason = video_stream(container)
-        audio = next((s for s in container.streams.audio if s.codec_context), None)
-        sight = None
-        if video:
-            sight = Sight(video, still=container.format.name.endswith("_pipe"))
-            listeners[video.index] = sight.see
-        if audio:
-            listeners[audio.index] = partial(sound.hear, audio.codec_context)
-        for packet in packets(container, [container.streams[index] for index in listeners]):
-            listeners[packet.stream_index](packet)
-        if audio:
-            sound.finish(audio.codec_context)
-        aspect = pixel_aspect(video)
-    track = sight.track(reader) if sight else None
-    return _Survey(track, aspect, video_reason, sound.reason if audio else "no audio stream")

@@ -65,6 +65,11 @@ def video_stream(container: InputContainer) -> tuple[VideoStream | None, str | N
     return video, None
 
 
+def sound_stream(container: InputContainer) -> Any:
+    """Choose the sound that is listened to, or ``None``."""
+    return next((stream for stream in container.streams.audio if stream.codec_context), None)
+
+
 def packets(container: InputContainer, streams: Sequence[Stream]) -> Iterator[Packet]:
     """Give the packets up to the end of the file, or to where it is cut off."""
     # Asked for no stream, PyAV gives the packets of all.

@@ -47,8 +47,7 @@ class Pictures:
         self._base = track.base
         self.span = (track.times[0] * track.base, track.end * track.base)
         """Seconds of the first picture and of the last one's end, in the clip's own time."""
-        self._aspect = aspect
-        self._reformatter = VideoReformatter()
+        self._upright = Upright(aspect)
         self._open = True
 
     def close(self) -> None:
@@ -70,7 +69,7 @@ class Pictures:
             if shown is None:
                 continue
             if last is None or shown.pts != last.pts:
-                image = _upright_rgb(shown.picture, self._aspect, self._reformatter)
+                image = self._upright(shown.picture)
                 frame = Frame(float(shown.pts * self._base - origin), image)
             last = shown
             yield frame
@@ -83,16 +82,28 @@ def pixel_aspect(video: VideoStream | None) -> Fraction:
     return aspect if sane else Fraction(1)
 
 
-def _upright_rgb(picture: av.VideoFrame, aspect: Fraction, reformatter: VideoReformatter) -> Pixels:
-    rgb: Any = reformatter.reformat(
-        picture,
-        width=round(picture.width * max(aspect, Fraction(1))),
-        height=round(picture.height / min(aspect, Fraction(1))),
-        format="rgb24",
-    )
-    turned = _turn(rgb.to_ndarray(), _display_matrix(picture))
-    # Where nothing had to be converted, the decoder may still refer to these pixels.
-    return np.array(turned, order="C", copy=True if rgb is picture else None)
+class Upright:
+    """Turns decoded pictures into RGB, upright, with square pixels.
+
+    Args:
+        aspect: width / height of their pixels.
+    """
+
+    def __init__(self, aspect: Fraction) -> None:
+        self._aspect = aspect
+        self._reformatter = VideoReformatter()
+
+    def __call__(self, picture: av.VideoFrame) -> Pixels:
+        """Give the pixels, shape = (height, width, 3)."""
+        rgb: Any = self._reformatter.reformat(
+            picture,
+            width=round(picture.width * max(self._aspect, Fraction(1))),
+            height=round(picture.height / min(self._aspect, Fraction(1))),
+            format="rgb24",
+        )
+        turned = _turn(rgb.to_ndarray(), _display_matrix(picture))
+        # Where nothing had to be converted, the decoder may still refer to these pixels.
+        return np.array(turned, order="C", copy=True if rgb is picture else None)
 
 
 def _display_matrix(picture: av.VideoFrame) -> tuple[int, int, int, int]:

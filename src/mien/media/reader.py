@@ -68,6 +68,34 @@ class Reader:
             # A damaged file points outside itself; a negative answer tells FFmpeg so.
             return -1
 
+    def twin(self) -> Twin:
+        """Give a reader of the same source that stands at a place of its own."""
+        return Twin(self._file, self.title)
+
+
+class Twin(Reader):
+    """One of several readers of one file, which take turns; not for several threads."""
+
+    def __init__(self, file: BinaryIO, title: str) -> None:
+        super().__init__(file, title)
+        self._place = 0
+        self.tell = lambda: self._place
+
+    def read(self, size: int) -> bytes:
+        """Read at most ``size`` bytes from this reader's place; none at the end."""
+        super().seek(self._place)
+        read = super().read(size)
+        self._place += len(read)
+        return read
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """Go to a place and tell it, or -1 where there is none."""
+        super().seek(self._place)
+        found = super().seek(offset, whence)
+        if found >= 0:
+            self._place = found
+        return found
+
 
 def unreadable(title: str, what: str, cure: str = _CURE) -> UnreadableClip:
     """Make the error that names the clip, what is wrong with it and the cure, on one line."""

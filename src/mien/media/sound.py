@@ -63,13 +63,19 @@ class Sound:
         waveform = self.waveform
         if not waveform.size:
             return "no sound could be decoded"
-        if np.abs(waveform).max() < 10 ** (SILENCE_DBFS / 20):
+        if silent(waveform):
             where = "all through"
             if self._cut:
                 seconds = waveform.size / self._rate
                 where = f"in its first {seconds:.1f} s, which is all that is listened to"
             return f"silent: below {SILENCE_DBFS} dBFS {where}"
         return None
+
+    def drain(self) -> Samples:
+        """Give what was gathered since the last time, and forget it."""
+        drained = self.waveform
+        self._parts.clear()
+        return drained
 
     def hear(self, context: AudioCodecContext, packet: Packet) -> None:
         """Take the next packet; it is decoded while samples are missing."""
@@ -132,6 +138,15 @@ class Sound:
         if self._missing:
             self._parts.append(part[: self._missing].copy())
             self._missing -= self._parts[-1].size
+
+
+def silent(waveform: Samples) -> bool:
+    """Say whether a waveform stays below the level that counts as sound.
+
+    >>> silent(np.full(9, 1e-4, np.float32)), silent(np.full(9, 0.1, np.float32))
+    (True, False)
+    """
+    return bool(np.abs(waveform).max(initial=0.0) < 10 ** (SILENCE_DBFS / 20))
 
 
 def _mono(frame: av.AudioFrame) -> Samples:

@@ -29,7 +29,7 @@ from mien.timeline_files.box_paths import new_paths
 from mien.timeline_files.drawing import Shown, draw
 from mien.timeline_files.facts import TimelineFacts
 from mien.timeline_files.soundtrack import Soundtrack
-from mien.timeline_files.source import Picture, open_sound, pictures, survey
+from mien.timeline_files.source import Picture, open_sound, pictures, surveyed
 from mien.timeline_files.writer import Part
 from mien.windows import Branch, Window
 
@@ -82,7 +82,7 @@ class Mp4File:
         """
         self._shown.extend(map(_bare, self._stretches.rest()))
         with self._part, reading(self._facts.clip) as reader:
-            found = survey(reader)
+            found = surveyed(reader)
             if found.track is None:
                 raise _nothing_to_draw(self._facts)
             try:

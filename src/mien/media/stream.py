@@ -1,0 +1,221 @@
+"""A clip of any length, opened: its frames and its sound in the order of time, a little at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any, NamedTuple
+
+import numpy as np
+from av.audio.codeccontext import AudioCodecContext
+from numpy.typing import NDArray
+
+from mien.errors import InvalidArgument
+from mien.media.container import open_container, packets, sound_stream
+from mien.media.pictures import Frame, Upright
+from mien.media.reader import ClipSource, Reader, reading, unreadable
+from mien.media.sound import Samples, Sound
+from mien.media.survey import Survey, survey
+from mien.media.walk import Walk
+
+ENDLESS = 2**62
+"""More samples than any clip has."""
+GAP = Fraction(1, 10)
+"""Seconds without sound packets from which silence is put in their place."""
+
+
+class Span(NamedTuple):
+    """From when to when a stream lasts, in seconds from the clip's start."""
+
+    start: Fraction
+    end: Fraction
+
+    def within(self, start: Fraction, end: Fraction) -> Span | None:
+        """Give what of it lies between two times; ``None`` where nothing does."""
+        inside = Span(max(self.start, start), min(self.end, end))
+        return inside if inside.start < inside.end else None
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Stream:
+    """An open clip of any length. :func:`open_stream` makes it."""
+
+    name: str
+    duration: Fraction
+    """Seconds from the earliest start of its streams to the latest end."""
+    picture: Span | None
+    """``None`` where :attr:`video_reason` says why."""
+    sound: Span | None
+    video_reason: str | None
+    audio_reason: str | None
+    broken: str | None
+    """What its header promises and its packets do not hold; ``None`` where they agree."""
+    _reader: Reader
+    _survey: Survey
+    _rate: int
+
+    def shown(self, span: Span, slices: int) -> NDArray[np.int64]:
+        """Tell the frames shown at the middles of equal slices of a span of the picture.
+
+        Args:
+            span: within the picture's own.
+            slices: how many.
+
+        Returns:
+            For each slice the frame's presentation time, in units of the stream's time base.
+        """
+        track, origin = self._survey.track, self._survey.origin
+        assert track is not None  # noqa: S101 - there is a span of it
+        start, end = ((time + origin) / track.base for time in span)
+        middles = [start + (2 * k + 1) * (end - start) / (2 * slices) for k in range(slices)]
+        times = np.frombuffer(track.times, np.int64)
+        # Whole numbers keep a frame that starts exactly at a middle on the right side of it.
+        places = np.searchsorted(times, [int(middle // 1) for middle in middles], side="right")
+        return times[np.maximum(places - 1, 0)]
+
+    def frames(self, wanted: Sequence[int]) -> Iterator[tuple[int, Frame]]:
+        """Decode frames, one after the other.
+
+        Args:
+            wanted: presentation times, rising, as :meth:`shown` gives them.
+
+        Yields:
+            Each time with its frame; where decoding fails, with the nearest one before.
+        """
+        track = self._survey.track
+        assert track is not None  # noqa: S101 - there are times of it
+        upright = Upright(self._survey.aspect)
+        with closing(Walk(self._reader.twin(), track, frozenset(wanted))) as walk:
+            for pts in wanted:
+                shown = walk.at(pts)
+                if shown is not None:
+                    time = float(shown.pts * track.base - self._survey.origin)
+                    yield pts, Frame(time, upright(shown.picture))
+
+    @contextmanager
+    def listening(self) -> Iterator[Listening]:
+        """Open the sound, to be heard from its start to its end."""
+        start = self._survey.origin if self.sound is None else self.sound.start
+        with closing(open_container(self._reader.twin())) as container:
+            yield Listening(container, rate=self._rate, start=start, origin=self._survey.origin)
+
+
+class Listening:
+    """The sound of a clip, decoded as far as it is asked for; what is past is forgotten."""
+
+    def __init__(self, container: Any, *, rate: int, start: Fraction, origin: Fraction) -> None:
+        stream = sound_stream(container)
+        self._context: AudioCodecContext | None = stream and stream.codec_context
+        self._packets = packets(container, [stream]) if stream else iter(())
+        self._sound = Sound(rate, ENDLESS)
+        self._rate, self._start, self._origin = rate, start, origin
+        self._first = 0
+        """Place of the first sample that is kept, counted from the sound's start."""
+        self._kept = np.empty(0, np.float32)
+        self._heard_until: Fraction | None = None
+
+    def between(self, start: Fraction, end: Fraction) -> Samples:
+        """Give what is heard between two times, in seconds from the clip's start.
+
+        Times must not go back further than the start that was asked for before.
+        """
+        first, last = (max(0, round((time - self._start) * self._rate)) for time in (start, end))
+        while self._first + len(self._kept) < last and self._hear():
+            pass
+        if first < self._first:
+            raise InvalidArgument(f"start must not lie before {self._first / self._rate} s")
+        self._kept = self._kept[first - self._first :]
+        self._first = first
+        return self._kept[: last - first]
+
+    def _hear(self) -> bool:
+        """Decode the next packet; say whether there was one."""
+        packet = next(self._packets, None)
+        if packet is None:
+            if self._context is not None:
+                self._sound.finish(self._context)
+                self._context = None
+                self._keep(self._sound.drain())
+            return False
+        self._fill_gap(packet)
+        if self._context is not None:
+            self._sound.hear(self._context, packet)
+        self._keep(self._sound.drain())
+        return True
+
+    def _fill_gap(self, packet: Any) -> None:
+        """Put silence where packets are missing: what follows would else be heard too early."""
+        if packet.pts is None:
+            return
+        start = packet.pts * packet.time_base
+        until, self._heard_until = (
+            self._heard_until,
+            start + (packet.duration or 0) * (packet.time_base),
+        )
+        if until is not None and packet.duration and start - until > GAP:
+            self._keep(np.zeros(round((start - until) * self._rate), np.float32))
+
+    def _keep(self, samples: Samples) -> None:
+        if samples.size:
+            self._kept = np.concatenate([self._kept, samples])
+
+
+@contextmanager
+def open_stream(source: ClipSource, *, sample_rate: int) -> Iterator[Stream]:
+    """Open a clip of any length: read its times, and make ready to decode it.
+
+    Args:
+        source: a path, the bytes of a file, or a binary file, which may be used by one thread.
+        sample_rate: Hz of the waveform.
+
+    Raises:
+        UnreadableClip: the source is missing, is no media, or holds neither picture nor sound.
+
+    >>> from mien.verify import GOLDEN_CLIP
+    >>> with open_stream(GOLDEN_CLIP, sample_rate=8_000) as stream:
+    ...     float(stream.duration), stream.sound.start == stream.picture.start
+    (3.8, True)
+    """
+    with ExitStack() as stack:
+        reader = stack.enter_context(reading(source))
+        sound = Sound(sample_rate, 1)
+        found = survey(reader, sound)
+        track, origin = found.track, found.origin
+        picture = heard = None
+        if track:
+            picture = Span(track.times[0] * track.base - origin, track.end * track.base - origin)
+        # Whether it is silent, a single sample does not tell.
+        if sound.span:
+            heard = Span(*(time - origin for time in sound.span))
+        if not (picture or heard):
+            what = f"({found.video_reason or 'no frames'}; {found.audio_reason or 'no samples'})"
+            raise unreadable(reader.title, f"expected picture or sound, got neither {what}")
+        yield Stream(
+            name=reader.title,
+            duration=max(span.end for span in (picture, heard) if span),
+            picture=picture,
+            sound=heard,
+            video_reason=None if picture else found.video_reason or "no frames",
+            audio_reason=None if heard else found.audio_reason or "no sound could be decoded",
+            broken=_broken(found, picture, heard),
+            _reader=reader,
+            _survey=found,
+            _rate=sample_rate,
+        )
+
+
+def _broken(found: Survey, picture: Span | None, heard: Span | None) -> str | None:
+    """Compare what the header promises with what there is."""
+    for name, span, promised in (
+        ("picture", picture, found.promised_video),
+        ("sound", heard, found.promised_audio),
+    ):
+        lasts = span.end - span.start if span else Fraction(0)
+        if promised is not None and promised - lasts > max(Fraction(1), promised / 50):
+            return (
+                f"expected {float(promised):.1f} s of {name}, as its header says, "
+                f"got {float(lasts):.1f} s: it breaks off there"
+            )
+    return None
