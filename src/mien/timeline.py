@@ -242,11 +242,16 @@ class _Sounds:
         """Give what is heard in a window; windows come in their order."""
         config = self._answering.bundle.config.speech
         inside = self._stream.sound and self._stream.sound.within(*span)
-        waveform = self._listening.between(*inside) if inside else np.empty(0, np.float32)
+        waveform = self._waveform(inside) if inside else np.empty(0, np.float32)
         start = float(inside.start) if inside else float(span.start)
         share = speech_share(waveform, config=config) if self._stream.sound else None
         said = self._said(waveform[: config.samples])
         return _Heard(said, share, waveform, start, config.sample_rate)
+
+    def _waveform(self, inside: Span) -> Floats:
+        # The last packet's end is not the last sample's to the dot; none is to be lost.
+        last = self._stream.sound is not None and inside.end == self._stream.sound.end
+        return self._listening.between(inside.start, inside.end + (1 if last else 0))
 
     def _said(self, waveform: Floats) -> Said:
         if reason := self._answering.lacks("audio") or self._stream.audio_reason:

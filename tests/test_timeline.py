@@ -1,0 +1,268 @@
+"""The windows of a long clip: where they lie, that each is answered as its piece would be."""
+
+import itertools
+import os
+import subprocess
+import sys
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import mien
+from media_samples import sine, sound_bytes, write_clip
+from mien.emotions import EMOTIONS
+from mien.errors import InvalidArgument, UnreadableClip
+from mien.recognise import Recogniser
+from mien.timeline import REST, TimelineOptions, spans_of
+from mien.verify import GOLDEN_CLIP
+from mien.windows import Window
+
+DATA = os.environ.get("MIEN_DATA")
+needs_data = pytest.mark.skipif(DATA is None, reason="MIEN_DATA names no folder of data")
+
+
+@pytest.fixture(scope="module")
+def recogniser() -> Recogniser:
+    return mien.load()
+
+
+def clips(pattern: str) -> list[Path]:
+    return sorted(Path(str(DATA)).glob(f"clips/{pattern}"))
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"window_s": 0.0}, "window_s must be seconds above 0"),
+        ({"window_s": float("nan")}, "window_s must be seconds above 0"),
+        ({"window_s": 0.1, "hop_s": 0.1}, "at least 0.2"),
+        ({"hop_s": -1.0}, "hop_s must be seconds above 0"),
+        ({"hop_s": 5.0}, "hop_s must be at most window_s"),
+        ({"people": "some"}, "largest or all"),
+    ],
+)
+def test_options_that_make_no_sense_are_refused(options: dict[str, Any], told: str) -> None:
+    with pytest.raises(InvalidArgument, match=told):
+        TimelineOptions(**options)
+
+
+def test_what_is_no_clip_is_refused_at_the_call(recogniser: Recogniser) -> None:
+    with pytest.raises(InvalidArgument, match="source must be"):
+        recogniser.timeline(3)  # type: ignore[arg-type]
+
+
+def test_a_clip_that_is_not_there_is_told(recogniser: Recogniser, tmp_path: Path) -> None:
+    with pytest.raises(UnreadableClip, match="no such file"):
+        next(recogniser.timeline(tmp_path / "none.mp4"))
+
+
+@given(
+    st.fractions(0, 60, max_denominator=1000),
+    st.sampled_from([0.2, 0.5, 1.0, 2.5, 4.0, 7.3]),
+    st.floats(0.05, 1),
+)
+@settings(deadline=None)
+def test_windows_cover_the_clip(duration: Fraction, window: float, share: float) -> None:
+    hop = round(window * share, 3)
+    spans = spans_of(duration, options=TimelineOptions(window_s=window, hop_s=hop))
+    assert spans[0].start == 0
+    assert duration - REST <= spans[-1].end <= duration
+    lengths = {span.end - span.start for span in spans}
+    assert lengths == {min(duration, Fraction(str(window)))}
+    starts = [span.start for span in spans]
+    steps = [after - before for before, after in itertools.pairwise(starts)]
+    assert all(0 < step <= Fraction(str(hop)) for step in steps)
+    assert all(step == Fraction(str(hop)) for step in steps[:-1])
+
+
+def probabilities(window: Any) -> np.ndarray:
+    """Give all three answers in one row; zeros where there is none."""
+    answers = (window.probabilities, window.audio.probabilities, window.video.probabilities)
+    return np.array([[(answer or {}).get(name, 0.0) for name in EMOTIONS] for answer in answers])
+
+
+def difference(window: Window, prediction: mien.Prediction) -> float:
+    return float(np.abs(probabilities(window) - probabilities(prediction)).max())
+
+
+@pytest.mark.parametrize("people", ["largest", "all"])
+def test_a_short_clip_is_one_window_answered_as_by_predict(
+    recogniser: Recogniser, people: str
+) -> None:
+    (window,) = recogniser.timeline(GOLDEN_CLIP, options=TimelineOptions(people=people))
+    assert difference(window, recogniser.predict(GOLDEN_CLIP)) < 1e-6
+    assert (window.start_s, window.end_s, window.person, window.reason) == (0.0, 3.8, 1, None)
+    assert window.faces_found == 1.0
+    assert len(window.sightings) == 22
+
+
+def cut(clip: Path, start: float, end: float, target: Path) -> Path:
+    """Cut a piece out of a clip, and lose nothing of it."""
+    with av.open(clip) as opened, av.open(target, "w", format="matroska") as piece:
+        source: Any = opened
+        video: Any = piece.add_stream("ffv1", rate=source.streams.video[0].average_rate)
+        video.pix_fmt = source.streams.video[0].pix_fmt
+        video.width, video.height = (
+            source.streams.video[0].width,
+            source.streams.video[0].height,
+        )
+        audio: Any = piece.add_stream("pcm_f32le", rate=source.streams.audio[0].rate)
+        audio.layout = source.streams.audio[0].layout
+        for frame in source.decode(video=0, audio=0):
+            if not start <= frame.time < end:
+                continue
+            frame.pts -= round(start / frame.time_base)
+            frame.dts = None
+            if isinstance(frame, av.VideoFrame):
+                frame.pict_type = av.video.frame.PictureType.NONE
+                piece.mux(video.encode(frame))
+            else:
+                converter = av.AudioResampler("flt", frame.layout, frame.sample_rate)
+                for part in converter.resample(frame):
+                    piece.mux(audio.encode(part))
+        piece.mux(video.encode(None))
+        piece.mux(audio.encode(None))
+    return target
+
+
+@needs_data
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["hdtf_WDA_KatieHill_000.mp4", "2d3mf_video04.mp4"])
+def test_windows_are_answered_as_pieces_cut_out(
+    recogniser: Recogniser, name: str, tmp_path: Path
+) -> None:
+    """The rest of the difference: faces that are looked for near where they were before the piece
+    began, and the cut's own place between two packets of sound."""
+    (clip,) = clips(name)
+    windows = list(recogniser.timeline(clip))[:5]
+    off = []
+    for number, window in enumerate(windows):
+        piece = cut(clip, window.start_s, window.end_s, tmp_path / f"{number}.mkv")
+        prediction = recogniser.predict(piece)
+        off.append(difference(window, prediction))
+    assert max(off) < 0.1
+    assert np.median(off) < 0.05
+
+
+def test_sound_alone_has_windows_without_a_person(recogniser: Recogniser) -> None:
+    sound = sound_bytes(sine(220, seconds=5.5, rate=16_000), rate=16_000)
+    windows = list(recogniser.timeline(sound))
+    assert [window.start_s for window in windows] == [0.0, 1.0, 1.5]
+    for window in windows:
+        assert window.person is None
+        assert window.faces_found is None
+        assert window.reason == "face: no video stream"
+        assert window.audio.used
+        assert window.speech == 1.0
+
+
+def test_pictures_without_a_face_or_sound_have_no_answer(
+    recogniser: Recogniser, tmp_path: Path
+) -> None:
+    clip = tmp_path / "clip.mp4"
+    write_clip(clip, frames=60, fps=10, size=(160, 120))
+    windows = list(recogniser.timeline(clip))
+    assert len(windows) == 3
+    for window in windows:
+        assert (window.emotion, window.person, window.speech) == (None, None, None)
+        assert window.faces_found == 0.0
+        assert window.reason == "voice: no audio stream; face: a face in 0 of 22 frames"
+
+
+def test_a_branch_is_out_only_where_its_stream_is(recogniser: Recogniser, tmp_path: Path) -> None:
+    clip = tmp_path / "clip.mp4"
+    tone = sine(220, seconds=3, rate=16_000)
+    write_clip(clip, frames=90, fps=10, size=(160, 120), waveform=tone, sound_from=6.5)
+    windows = list(recogniser.timeline(clip, options=TimelineOptions(window_s=2, hop_s=2)))
+    heard = [window.audio.used for window in windows]
+    assert heard == [False, False, False, True, True]
+    assert windows[0].audio.reason == "no sound at that time"
+    assert [window.speech for window in windows[:3]] == [0.0, 0.0, 0.0]
+
+
+def test_a_file_that_breaks_off_gives_its_windows_and_then_an_error(
+    recogniser: Recogniser, tmp_path: Path
+) -> None:
+    clip = tmp_path / "clip.mp4"
+    tone = sine(220, seconds=10, rate=16_000)
+    first = {"movflags": "faststart"}
+    write_clip(clip, frames=100, fps=10, size=(320, 240), waveform=tone, file_options=first)
+    whole = clip.read_bytes()
+    done = []
+    with pytest.raises(UnreadableClip, match="breaks off"):
+        for window in recogniser.timeline(whole[: len(whole) * 6 // 10]):
+            done.append(window)  # noqa: PERF402 - what came before the error counts
+    assert 1 <= len(done) < 7
+    assert len(list(recogniser.timeline(whole))) == 7
+
+
+@needs_data
+@pytest.mark.slow
+def test_two_people_keep_their_numbers_and_nobody_has_the_other_s_voice(
+    recogniser: Recogniser, tmp_path: Path
+) -> None:
+    left, right = clips("hdtf_*.mp4")
+    both = tmp_path / "both.mp4"
+    side_by_side(left, right, both)
+    rows = list(recogniser.timeline(both, options=TimelineOptions(people="all")))
+    places: dict[int, set[str]] = {}
+    for row in rows:
+        assert row.person is not None
+        sides = {"left" if seen.box.x < 512 else "right" for seen in row.sightings}
+        places.setdefault(row.person, set()).update(sides)
+    assert sorted(places) == [1, 2]
+    assert sorted(map(tuple, places.values())) == [("left",), ("right",)]
+    assert len(rows) == 10
+    speakers = {row.person for row in rows if row.audio.used}
+    on_the_left = next(person for person, sides in places.items() if sides == {"left"})
+    assert speakers == {on_the_left}
+    (told,) = {row.reason for row in rows if row.person != on_the_left}
+    assert told == f"voice: the voice is person {on_the_left}'s"
+
+
+def side_by_side(left: Path, right: Path, target: Path) -> None:
+    """Join two clips of 25 frames a second side by side, with the sound of the first."""
+    with av.open(left) as one, av.open(right) as two, av.open(target, "w") as both:
+        video: Any = both.add_stream("libx264", rate=25)
+        video.width, video.height, video.pix_fmt = 1024, 512, "yuv420p"
+        audio = both.add_stream_from_template(one.streams.audio[0])
+        for pair in zip(one.decode(video=0), two.decode(video=0), strict=False):
+            picture: Any = np.hstack([frame.to_ndarray(format="rgb24") for frame in pair])
+            both.mux(video.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        both.mux(video.encode(None))
+        one.seek(0)
+        for packet in one.demux(audio=0):
+            if packet.dts is not None:
+                packet.stream = audio
+                both.mux(packet)
+
+
+PEAK = """
+import resource, sys
+import mien
+recogniser = mien.load()
+count = sum(1 for _ in recogniser.timeline(sys.argv[1]))
+print(count, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+"""
+
+
+@pytest.mark.slow
+def test_memory_does_not_grow_with_the_clip(tmp_path: Path) -> None:
+    peaks = {}
+    for seconds in (30, 300):
+        clip = tmp_path / f"{seconds}.mp4"
+        tone = sine(220, seconds=seconds, rate=16_000)
+        write_clip(clip, frames=10 * seconds, fps=10, size=(320, 240), waveform=tone)
+        run = [sys.executable, "-c", PEAK, str(clip)]
+        done = subprocess.run(run, capture_output=True, check=True, text=True)
+        windows, peaks[seconds] = map(int, done.stdout.split())
+        assert windows == seconds - 3
+    # The frames alone of what is longer would be 600 MB.
+    assert peaks[300] < peaks[30] + 100
+    assert peaks[300] < 700
