@@ -43,7 +43,7 @@ def verify_bundle(path: str | os.PathLike[str] | None = None) -> tuple[Check, ..
 
     The stored answers are those of the networks as Keras had them when they were trained, those of
     the exported graphs then, and those to a clip with a face and a voice, all the way from the
-    file. What a bundle has not stored is not checked.
+    file; as a timeline it must give the same answer. What a bundle has not stored is not checked.
 
     Args:
         path: the bundle's folder; the embedded default bundle when ``None``.
@@ -129,6 +129,22 @@ def _checks(bundle: Bundle, stored: Arrays) -> Iterator[Check]:
             difference=_difference(answers.get(name), answer),
             allowed=SAME_WAY,
         )
+    if wanted:
+        yield _timeline_check(bundle)
+
+
+def _timeline_check(bundle: Bundle) -> Check:
+    """Compare the golden clip's only window with the clip: both go the same way."""
+    recogniser = Recogniser(bundle.path)
+    (window,) = recogniser.timeline(GOLDEN_CLIP)
+    whole = recogniser.predict(GOLDEN_CLIP)
+    answers = [np.array(list((x.probabilities or {}).values())) for x in (window, whole)]
+    return Check(
+        what="the golden clip's window in a timeline",
+        reference="the answer to the clip",
+        difference=_difference(*answers),
+        allowed=SAME,
+    )
 
 
 def _difference(

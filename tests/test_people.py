@@ -1,0 +1,117 @@
+"""Who is in each frame: numbers that stay, by a detector that is told what to find."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+
+from mien.config import FacesConfig
+from mien.detectors import Box, Pixels
+from mien.errors import InvalidArgument
+from mien.faces import shrunk
+from mien.people import ALIKE, Everybody, Largest, appearance, make_follower
+
+CONFIG = FacesConfig()
+SIZE = (360, 640)
+RED, BLUE = (200, 80, 60), (40, 60, 190)
+
+
+@dataclass(frozen=True)
+class Painted:
+    """A grey frame with faces: plain squares."""
+
+    time: float
+    faces: dict[Box, tuple[int, int, int]]
+    ground: int = 128
+    image: Pixels = field(init=False)
+
+    def __post_init__(self) -> None:
+        image = np.full((*SIZE, 3), self.ground, np.uint8)
+        for box, colour in self.faces.items():
+            image[box.y : box.y + box.height, box.x : box.x + box.width] = colour
+        object.__setattr__(self, "image", image)
+
+
+class Sees:
+    """Finds what is painted, in the whole picture or in the region that it is shown."""
+
+    def __init__(self) -> None:
+        self.colours = (RED, BLUE)
+
+    def detect(self, image: Pixels, *, expected: int | None = None) -> list[Box]:  # noqa: ARG002
+        boxes = []
+        for colour in self.colours:
+            rows, columns = np.nonzero((image == colour).all(axis=-1))
+            if rows.size > 400:
+                left, top = int(columns.min()), int(rows.min())
+                size = (int(columns.max()) - left + 1, int(rows.max()) - top + 1)
+                boxes.append(Box(left, top, *size))
+        return sorted(boxes, key=lambda box: -box.area)
+
+
+def square(x: int, side: int = 80) -> Box:
+    return Box(x, 120, side, side)
+
+
+def numbers(follower: Everybody, frame: Painted) -> dict[str, int]:
+    """Look, and name who stands where by colour."""
+    names = {RED: "red", BLUE: "blue"}
+    seen = follower.look(frame)
+    return {names[tuple(face.crop[24, 24].tolist())]: face.person for face in seen}
+
+
+def test_people_keep_their_numbers_while_they_move() -> None:
+    follower = Everybody(CONFIG, Sees())
+    for step in range(20):
+        frame = Painted(step / 10, {square(60 + 10 * step): RED, square(500 - 10 * step): BLUE})
+        if abs((60 + 10 * step) - (500 - 10 * step)) < 90:
+            continue  # one in front of the other: no detector tells two
+        assert numbers(follower, frame) == {"red": 1, "blue": 2}
+
+
+def test_the_largest_comes_first() -> None:
+    frame = Painted(0.0, {square(60, 60): RED, square(300, 120): BLUE})
+    seen = Everybody(CONFIG, Sees()).look(frame)
+    assert [face.box.side for face in seen] == [120, 60]
+    assert [face.person for face in seen] == [1, 2]
+
+
+def test_who_was_away_is_known_again_and_a_stranger_is_not() -> None:
+    follower = Everybody(CONFIG, Sees())
+    assert numbers(follower, Painted(0.0, {square(60): RED})) == {"red": 1}
+    assert numbers(follower, Painted(3.0, {})) == {}
+    assert numbers(follower, Painted(6.0, {square(400): BLUE})) == {"blue": 2}
+    assert numbers(follower, Painted(9.0, {square(200): RED})) == {"red": 1}
+
+
+def test_after_a_cut_nobody_is_taken_for_who_stood_there() -> None:
+    follower = Everybody(CONFIG, Sees())
+    assert numbers(follower, Painted(0.0, {square(60): RED}, ground=20)) == {"red": 1}
+    assert numbers(follower, Painted(0.1, {square(60): BLUE}, ground=220)) == {"blue": 2}
+    assert numbers(follower, Painted(0.2, {square(60): RED}, ground=20)) == {"red": 1}
+
+
+def test_one_face_is_followed_though_a_larger_one_comes() -> None:
+    follower = Largest(CONFIG, Sees())
+    (first,) = follower.look(Painted(0.0, {square(60): RED}))
+    (second,) = follower.look(Painted(0.1, {square(64): RED, square(300, 200): BLUE}))
+    assert (first.person, second.person) == (1, 1)
+    assert abs(second.box.x - 64) <= 1
+    assert follower.look(Painted(0.2, {})) == []
+
+
+def test_likeness_is_of_colours_not_of_places() -> None:
+    noise = np.random.default_rng(0).integers(90, 120, (48, 48, 3)).astype(np.uint8)
+    same = float(appearance(noise) @ appearance(noise[:, ::-1]))
+    assert same > 0.99 > ALIKE
+    assert float(appearance(noise) @ appearance(np.full_like(noise, 30))) < ALIKE
+
+
+def test_frames_are_shrunk_before_faces_are_looked_for() -> None:
+    small, scale = shrunk(np.zeros((720, 1280, 3), np.uint8), CONFIG.search_short_side)
+    assert (small.shape, scale) == ((360, 640, 3), 0.5)
+
+
+def test_other_people_are_refused() -> None:
+    with pytest.raises(InvalidArgument, match="largest or all"):
+        make_follower("me", config=CONFIG, detector=Sees())
