@@ -69,7 +69,7 @@ def test_the_mien_preset_makes_a_bundle_that_answers(
     checks = {(check.what, check.reference) for check in verify_bundle(out)}
     for branch in ("audio", "video"):
         assert (f"the golden input's {branch}", "Keras") in checks
-    assert len([what for what, _ in checks if what.startswith("the golden clip's")]) == 3
+    assert len([what for what, _ in checks if what.startswith("the golden clip's")]) == 4
     assert load_bundle(out).sha256 == bundle.sha256
     assert bundle.name == "tiny"
     assert {name: scores["clips"] for name, scores in bundle.manifest["scores"].items()} == {
