@@ -22,8 +22,10 @@ from mien.media.walk import Walk
 
 ENDLESS = 2**62
 """More samples than any clip has."""
+LONGEST_S = 7 * 24 * 3600
+"""Seconds of the longest clip: a damaged time may tell of years, with windows for all."""
 GAP = Fraction(1, 10)
-"""Seconds without sound packets from which silence is put in their place."""
+"""Seconds by which sound may be too early or too late before it is put right."""
 
 
 class Span(NamedTuple):
@@ -35,7 +37,9 @@ class Span(NamedTuple):
     def within(self, start: Fraction, end: Fraction) -> Span | None:
         """Give what of it lies between two times; ``None`` where nothing does."""
         inside = Span(max(self.start, start), min(self.end, end))
-        return inside if inside.start < inside.end else None
+        # A picture lasts no time, and is there.
+        still = self.start == self.end == inside.start == inside.end
+        return inside if inside.start < inside.end or still else None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -97,24 +101,30 @@ class Stream:
     @contextmanager
     def listening(self) -> Iterator[Listening]:
         """Open the sound, to be heard from its start to its end."""
-        start = self._survey.origin if self.sound is None else self.sound.start
+        sound, origin = self.sound or Span(Fraction(0), Fraction(0)), self._survey.origin
         with closing(open_container(self._reader.twin())) as container:
-            yield Listening(container, rate=self._rate, start=start, origin=self._survey.origin)
+            yield Listening(container, rate=self._rate, sound=sound, origin=origin)
 
 
 class Listening:
     """The sound of a clip, decoded as far as it is asked for; what is past is forgotten."""
 
-    def __init__(self, container: Any, *, rate: int, start: Fraction, origin: Fraction) -> None:
+    def __init__(self, container: Any, *, rate: int, sound: Span, origin: Fraction) -> None:
         stream = sound_stream(container)
         self._context: AudioCodecContext | None = stream and stream.codec_context
         self._packets = packets(container, [stream]) if stream else iter(())
         self._sound = Sound(rate, ENDLESS)
-        self._rate, self._start, self._origin = rate, start, origin
-        self._first = 0
-        """Place of the first sample that is kept, counted from the sound's start."""
-        self._kept = np.empty(0, np.float32)
-        self._heard_until: Fraction | None = None
+        self._rate, self._origin = rate, origin
+        self._start, self._stop = sound
+        self._first = self._end = 0
+        """Places of the first sample that is kept and after the last, from the sound's start."""
+        self._asked = 0
+        """Place that was asked for last."""
+        self._parts: list[Samples] = []
+        self._waits: Any = None
+        """The packet that comes after silence."""
+        self._lag: int | None = None
+        """Samples that the decoder and the resampler hold back."""
 
     def between(self, start: Fraction, end: Fraction) -> Samples:
         """Give what is heard between two times, in seconds from the clip's start.
@@ -122,44 +132,70 @@ class Listening:
         Times must not go back further than the start that was asked for before.
         """
         first, last = (max(0, round((time - self._start) * self._rate)) for time in (start, end))
-        while self._first + len(self._kept) < last and self._hear():
+        if first < self._asked:
+            raise InvalidArgument(f"start must not lie before {self._asked / self._rate} s")
+        self._asked = first
+        while self._end < last and self._hear():
             pass
-        if first < self._first:
-            raise InvalidArgument(f"start must not lie before {self._first / self._rate} s")
-        self._kept = self._kept[first - self._first :]
-        self._first = first
-        return self._kept[: last - first]
+        kept = np.concatenate([np.empty(0, np.float32), *self._parts])[first - self._first :]
+        self._first, self._parts = self._end - len(kept), [kept]
+        return kept[: last - first]
 
     def _hear(self) -> bool:
-        """Decode the next packet; say whether there was one."""
-        packet = next(self._packets, None)
+        """Decode the next packet, or be silent before it; say whether there was one."""
+        packet = self._waits or next(self._packets, None)
         if packet is None:
             if self._context is not None:
                 self._sound.finish(self._context)
                 self._context = None
                 self._keep(self._sound.drain())
             return False
-        self._fill_gap(packet)
+        missing = self._missing(packet)
+        self._waits = packet if missing > 0 else None
+        if missing > 0:
+            # A long silence comes second by second: nobody may ask for all of it.
+            self._keep(np.zeros(min(missing, self._rate), np.float32))
+            return True
+        if missing < 0:
+            self._drop(-missing)
         if self._context is not None:
             self._sound.hear(self._context, packet)
         self._keep(self._sound.drain())
         return True
 
-    def _fill_gap(self, packet: Any) -> None:
-        """Put silence where packets are missing: what follows would else be heard too early."""
-        if packet.pts is None:
-            return
-        start = packet.pts * packet.time_base
-        until, self._heard_until = (
-            self._heard_until,
-            start + (packet.duration or 0) * (packet.time_base),
-        )
-        if until is not None and packet.duration and start - until > GAP:
-            self._keep(np.zeros(round((start - until) * self._rate), np.float32))
+    def _missing(self, packet: Any) -> int:
+        """Say how many samples too few came before a packet, which would be heard too early.
+
+        Returns:
+            0 where it is little; below 0 where there were too many: clocks of cameras and of
+            microphones run apart.
+        """
+        if packet.pts is None or not self._end:
+            return 0
+        start = packet.pts * packet.time_base - self._origin
+        late = round((start - self._start) * self._rate) - self._end
+        little = round(GAP * self._rate)
+        if self._lag is None and abs(late) <= little:
+            self._lag = late
+        late -= self._lag or 0
+        if late < -self._rate:
+            # Times start anew, as where recordings are joined: there is no telling what is missing.
+            self._lag = late + (self._lag or 0)
+            return 0
+        waits = packet is self._waits
+        return late if start < self._stop and (waits or abs(late) > little) else 0
+
+    def _drop(self, samples: int) -> None:
+        """Forget the last samples."""
+        kept = np.concatenate(self._parts)
+        left = kept[: max(0, len(kept) - samples)]
+        self._end -= len(kept) - len(left)
+        self._parts = [left]
 
     def _keep(self, samples: Samples) -> None:
         if samples.size:
-            self._kept = np.concatenate([self._kept, samples])
+            self._parts.append(samples)
+            self._end += len(samples)
 
 
 @contextmanager
@@ -192,30 +228,19 @@ def open_stream(source: ClipSource, *, sample_rate: int) -> Iterator[Stream]:
         if not (picture or heard):
             what = f"({found.video_reason or 'no frames'}; {found.audio_reason or 'no samples'})"
             raise unreadable(reader.title, f"expected picture or sound, got neither {what}")
+        duration = max(span.end for span in (picture, heard) if span)
+        if duration > LONGEST_S:
+            what = f"expected times up to {LONGEST_S} s, got {float(duration):.0f} s"
+            raise unreadable(reader.title, what)
         yield Stream(
             name=reader.title,
-            duration=max(span.end for span in (picture, heard) if span),
+            duration=duration,
             picture=picture,
             sound=heard,
             video_reason=None if picture else found.video_reason or "no frames",
             audio_reason=None if heard else found.audio_reason or "no sound could be decoded",
-            broken=_broken(found, picture, heard),
+            broken=found.broken,
             _reader=reader,
             _survey=found,
             _rate=sample_rate,
         )
-
-
-def _broken(found: Survey, picture: Span | None, heard: Span | None) -> str | None:
-    """Compare what the header promises with what there is."""
-    for name, span, promised in (
-        ("picture", picture, found.promised_video),
-        ("sound", heard, found.promised_audio),
-    ):
-        lasts = span.end - span.start if span else Fraction(0)
-        if promised is not None and promised - lasts > max(Fraction(1), promised / 50):
-            return (
-                f"expected {float(promised):.1f} s of {name}, as its header says, "
-                f"got {float(lasts):.1f} s: it breaks off there"
-            )
-    return None
