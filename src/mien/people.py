@@ -115,7 +115,7 @@ class Everybody:
         if self._is_cut(small):
             self._present = []
         self._present = [who for who in self._present if frame.time - who.time <= PRESENT_S]
-        found = self._followed(small, scale)
+        found = self._followed(frame.image, small, scale)
         taken = [box for _, box in found]
         for box in self._detector.detect(small):
             full = box.scaled(1 / scale)
@@ -134,19 +134,25 @@ class Everybody:
         )
 
     def _is_cut(self, small: Pixels) -> bool:
-        grey = cv2.cvtColor(cv2.resize(small, (32, 18), interpolation=cv2.INTER_AREA), 7)
+        grey = cv2.cvtColor(
+            cv2.resize(small, (32, 18), interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2GRAY
+        )
         scene = grey.astype(np.int16)
         last, self._scene = self._scene, scene
         return last is not None and bool(np.abs(scene - last).mean() > CUT)
 
-    def _followed(self, small: Pixels, scale: float) -> list[tuple[_Person, Box]]:
+    def _followed(self, image: Pixels, small: Pixels, scale: float) -> list[tuple[_Person, Box]]:
         """Find those who were there a moment ago near where they were."""
-        found: list[tuple[_Person, Box]] = []
-        for who in sorted(self._present, key=lambda who: -who.time):
+        claims: list[tuple[float, _Person, Box]] = []
+        for who in self._present:
             box = find_nearby(small, who.box.scaled(scale), self._detector)
-            if box is None:
-                continue
-            full = box.scaled(1 / scale)
+            if box is not None:
+                full = box.scaled(1 / scale)
+                looks = appearance(cut_face(image, full, size=self._config.crop_size))
+                claims.append((float(looks @ who.appearance), who, full))
+        found: list[tuple[_Person, Box]] = []
+        # Where one is hidden by another both find the same face: it is whose it looks like.
+        for _, who, full in sorted(claims, key=lambda claim: -claim[0]):
             if all(full.overlap(other) < SAME_PLACE for _, other in found):
                 found.append((who, full))
         return found
