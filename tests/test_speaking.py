@@ -1,9 +1,12 @@
 """Who speaks, and whether anybody does: made voices and made mouths."""
 
+import tracemalloc
+
 import numpy as np
 import numpy.typing as npt
 import pytest
 
+from mien import speaking
 from mien.config import SpeechConfig
 from mien.speaking import MEMORY_S, Mouths, mouth_movement, speech_share
 
@@ -101,3 +104,70 @@ def test_nobody_is_told_after_a_moment() -> None:
 def test_what_is_long_past_is_forgotten() -> None:
     mouths = talk((1,), seconds=4 * MEMORY_S)
     assert all(len(rows) <= 11 * MEMORY_S + 1 for rows in mouths._rows.values())
+
+
+def test_a_short_sound_is_all_near_its_vowel() -> None:
+    sound = np.concatenate([vowel(0.1), silence(0.1)])
+    assert speech_share(sound, config=CONFIG) == 1.0
+    sound = np.concatenate([vowel(0.1), silence(0.4)])
+    # A quarter of a second after a vowel that a window of a tenth may reach over.
+    assert 0.7 < speech_share(sound, config=CONFIG) < 0.95
+
+
+def test_vowels_with_pauses_are_their_share_however_long_it_lasts() -> None:
+    sound = np.concatenate([silence(1.0), vowel(0.5), silence(1.0)] * 8)
+    share = speech_share(sound, config=CONFIG)
+    assert share == pytest.approx((0.5 + 2 * 0.25) / 2.5, abs=0.04)
+    whole = speaking.AT_ONCE
+    for at_once in (7, 100, 10**6):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(speaking, "AT_ONCE", at_once)
+            assert speech_share(sound, config=CONFIG) == share
+    assert RATE * 20 / CONFIG.hop_length > whole
+
+
+def test_minutes_of_sound_take_little_memory() -> None:
+    sound = np.tile(vowel(1.0), 120)
+    tracemalloc.start()
+    assert speech_share(sound, config=CONFIG) == 1.0
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 2**26
+
+
+def test_people_who_are_long_gone_are_forgotten() -> None:
+    mouths = Mouths()
+    for step in range(300):
+        crops = {step // 10: face(mouth=step % 7), 1000 + step: face()}  # and one seen once
+        mouths.take(step / 10, crops, loudness=0.1)
+    assert len(mouths._rows) <= MEMORY_S + 2
+    assert len(mouths._last) < 10
+
+
+def test_small_crops_have_mouths_too() -> None:
+    before, now = (np.full((16, 16, 3), grey, np.uint8) for grey in (0, 0))
+    now[11:] = 90
+    assert mouth_movement(before, now) > 10
+
+
+def test_a_silent_crowd_s_voice_is_nobody_s() -> None:
+    """A constant loudness goes with nothing, and a mouth that keeps still with no loudness."""
+    for moves, speaks in ((True, False), (False, True)):
+        mouths, generator = Mouths(), np.random.default_rng(4)
+        for step in range(60):
+            mouth = int(200 * generator.random()) if moves else 0
+            loudness = float(generator.random()) if speaks else 0.1
+            mouths.take(step / 11, {1: face(mouth=mouth), 2: face()}, loudness=loudness)
+        assert mouths.speaker() is None
+
+
+def test_chance_alone_seldom_gives_a_voice(monkeypatch: pytest.MonkeyPatch) -> None:
+    generator = np.random.default_rng(5)
+    monkeypatch.setattr(speaking, "mouth_movement", lambda *_: float(generator.random()))
+    told = 0
+    for _ in range(100):
+        mouths = Mouths()
+        for step in range(88):
+            mouths.take(step / 11, {1: face()}, loudness=float(generator.random()))
+        told += mouths.speaker() is not None
+    assert told < 8

@@ -1,7 +1,7 @@
 """Whether somebody speaks, and whose mouth moves with the voice."""
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 import cv2
@@ -23,6 +23,8 @@ LOUD = 10 ** (-35 / 20)
 """Share of the window's loudest below which a sound is an echo, or far away."""
 AROUND_S = 0.25
 """Seconds on both sides of a vowel that count as speech: its consonants."""
+AT_ONCE = 512
+"""Windows of the waveform whose pitch is sought in one go."""
 
 MEMORY_S = 8.0
 """Seconds of movement and sound that are compared."""
@@ -54,13 +56,26 @@ def speech_share(waveform: Floats, *, config: SpeechConfig) -> float:
     """
     if not waveform.size:
         return 0.0
-    loudness = rms(waveform, config=config)
-    found = pitch(windows_of(waveform, config=config), sample_rate=config.sample_rate)
+    loudness, aperiodicity = np.concatenate(list(_pieces(waveform, config)), axis=1)
     loud = loudness > max(AUDIBLE, LOUD * float(loudness.max()))
-    voiced = loud & (found.aperiodicity < VOICED)
+    voiced = loud & (aperiodicity < VOICED)
     reach = round(AROUND_S * config.sample_rate / config.hop_length)
-    spoken = np.convolve(voiced, np.ones(2 * reach + 1), "same") > 0
+    spoken = np.convolve(voiced, np.ones(2 * reach + 1))[reach:][: len(voiced)] > 0.5
     return float(spoken.mean())
+
+
+def _pieces(waveform: Floats, config: SpeechConfig) -> Iterator[npt.NDArray[np.float64]]:
+    """Give loudness and aperiodicity of the windows, some at once: pitch takes much memory."""
+    count = 1 + waveform.size // config.hop_length
+    beside = -(-config.frame_length // (2 * config.hop_length))
+    for first in range(0, count, AT_ONCE):
+        last = min(first + AT_ONCE, count)
+        # What lies beside the piece is in its windows too.
+        begin = max(0, first - beside)
+        part = waveform[begin * config.hop_length : (last + beside) * config.hop_length]
+        inside = slice(first - begin, last - begin)
+        found = pitch(windows_of(part, config=config)[inside], sample_rate=config.sample_rate)
+        yield np.stack([rms(part, config=config)[inside], found.aperiodicity])
 
 
 def mouth_movement(before: Pixels, now: Pixels) -> float:
@@ -82,7 +97,7 @@ def mouth_movement(before: Pixels, now: Pixels) -> float:
         cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY).astype(np.float32) for crop in (before, now)
     )
     size = len(first)
-    edge = size // 12
+    edge = max(2, size // 12)
     shifts = [(right, down) for right in (-2, -1, 0, 1, 2) for down in (-2, -1, 0, 1, 2)]
     inner = slice(edge, size - edge)
     template = first[inner, inner]
@@ -125,9 +140,12 @@ class Mouths:
             if before is not None and time - before[0] < STEP_S:
                 moved = mouth_movement(before[1], crop)
                 self._rows.setdefault(person, deque()).append((time, moved, loudness))
-        for rows in self._rows.values():
+        for person, rows in list(self._rows.items()):
             while rows and rows[0][0] < time - MEMORY_S:
                 rows.popleft()
+            if not rows:
+                del self._rows[person]
+        self._last = {who: last for who, last in self._last.items() if time - last[0] < STEP_S}
 
     def speaker(self) -> int | None:
         """Say whose voice it is; ``None`` if that cannot be told."""
@@ -143,7 +161,7 @@ class Mouths:
 
 
 def _correlation(pairs: npt.NDArray[np.float64]) -> float:
-    """Correlate movement with the loudness around it, half a second smoothed."""
+    """Correlate movement with the loudness around it."""
     deviations = pairs - pairs.mean(axis=0)
     spread = np.sqrt((deviations**2).sum(axis=0))
     if not spread.all():
