@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import mien
-from media_samples import sine, sound_bytes, write_clip
+from media_samples import clip_bytes, sine, sound_bytes, still_bytes, write_clip
 from mien.emotions import EMOTIONS
 from mien.errors import InvalidArgument, UnreadableClip
 from mien.recognise import Recogniser
@@ -184,6 +184,32 @@ def test_a_branch_is_out_only_where_its_stream_is(recogniser: Recogniser, tmp_pa
     assert heard == [False, False, False, True, True]
     assert windows[0].audio.reason == "no sound at that time"
     assert [window.speech for window in windows[:3]] == [0.0, 0.0, 0.0]
+
+
+def test_speech_is_the_share_of_the_window_not_of_what_is_heard_of_it(
+    recogniser: Recogniser,
+) -> None:
+    tone = sine(220, seconds=1, rate=16_000)
+    clip = clip_bytes(
+        frames=80,
+        waveform=tone,
+        sound_from=2.5,
+        audio_codec="pcm_s16le",
+        file_format="matroska",
+    )
+    windows = list(recogniser.timeline(clip))
+    # The sound lasts from 2.5 to 3.5 s; the window that begins at 3 holds half of it.
+    assert [window.speech for window in windows] == [0.25, 0.25, 0.25, 0.125, 0.0]
+
+
+def test_a_still_picture_is_answered_as_by_predict(recogniser: Recogniser) -> None:
+    with av.open(GOLDEN_CLIP, "r") as container:
+        image = next(container.decode(video=0)).to_ndarray(format="rgb24").astype(np.uint8)
+    still = still_bytes(image)
+    (window,) = recogniser.timeline(still)
+    assert (window.start_s, window.end_s, window.person, window.faces_found) == (0, 0, 1, 1.0)
+    assert window.video.used
+    assert difference(window, recogniser.predict(still)) < 1e-6
 
 
 def test_a_file_that_breaks_off_gives_its_windows_and_then_an_error(

@@ -244,7 +244,11 @@ class _Sounds:
         inside = self._stream.sound and self._stream.sound.within(*span)
         waveform = self._waveform(inside) if inside else np.empty(0, np.float32)
         start = float(inside.start) if inside else float(span.start)
-        share = speech_share(waveform, config=config) if self._stream.sound else None
+        share = None
+        if self._stream.sound:
+            # Where the sound has not begun, or is over, nobody speaks.
+            there = (inside.end - inside.start) / (span.end - span.start) if inside else 0
+            share = float(there) * speech_share(waveform, config=config)
         said = self._said(waveform[: config.samples])
         return _Heard(said, share, waveform, start, config.sample_rate)
 
