@@ -15,6 +15,7 @@ from mien.session import PROVIDERS
 RUN_TIME = ("av", "numpy", "onnxruntime", "opencv-python-headless")
 EXTRAS = {
     "lab": ("training and 'mien embedder convert'", "keras"),
+    "serve": ("'mien serve' and mien.live.Client", "fastapi"),
     "reference": ("the tests that compare with transformers", "transformers"),
 }
 """Extra → what it is for, and a module that tells whether it is installed."""

@@ -17,6 +17,7 @@ from mien.detectors import make_detector
 from mien.displays import prediction_html
 from mien.errors import InvalidArgument, UnreadableClip
 from mien.faces import Faces, follow_faces
+from mien.live_window import LiveWindow
 from mien.media import Clip, ClipSource, Frame, clip_name, open_clip
 from mien.session import check_device
 from mien.timeline import USUAL_TIMELINE, TimelineOptions, timeline
@@ -234,6 +235,20 @@ class Recogniser:
         (0.0, 3.8, 1)
         """
         return timeline(source, answering=self._answering, detector=self._detector, options=options)
+
+    def live(self, *, rate: int) -> LiveWindow:
+        """Say what is expressed now, again and again, while pictures and sound come.
+
+        Args:
+            rate: samples a second of the sound that will come.
+
+        Raises:
+            InvalidArgument: a rate that no microphone has.
+
+        >>> Recogniser().live(rate=16_000).answer() is None
+        True
+        """
+        return LiveWindow(answering=self._answering, detector=self._detector, rate=rate)
 
 
 def load(  # noqa: PLR0913 - as Recogniser
