@@ -31,7 +31,7 @@ PAGE = {
     "/page/style.css": ("style.css", "text/css"),
     **{
         f"/page/{name}.js": (f"{name}.js", "text/javascript")
-        for name in ("main", "answer", "clip", "curve", "live", "microphone", "service", "sound")
+        for name in ("main", "answer", "clip", "curve", "live", "microphone", "rows", "service")
     },
 }
 """Path → file of ``page`` and its media type."""
@@ -68,10 +68,10 @@ def make_app(settings: Settings) -> ASGIApp:
         redoc_url=None,
         lifespan=lifespan,
     )
-    handle_errors(app)
+    handle_errors(app, count=lambda name: service.metrics.errors.labels(name).inc())
     for routes in (_clip_routes(service), _state_routes(service), _page_routes()):
         app.include_router(routes)
-    paths = {getattr(route, "path", "") for route in app.routes}
+    paths = (*app.openapi()["paths"], *PAGE)
     guarded: ASGIApp = Guard(app, settings=settings, metrics=service.metrics, routes=paths)
     if not settings.allow_origin:
         return guarded

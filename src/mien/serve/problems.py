@@ -1,5 +1,7 @@
 """Errors → ``application/problem+json`` (RFC 9457), by the types that the command line has."""
 
+import json
+from collections.abc import Callable
 from http import HTTPStatus
 
 from fastapi import FastAPI, Request
@@ -30,7 +32,7 @@ class Problem(BaseModel):
     """What it is this time, and the cure."""
 
 
-def problem_of(error: MienError) -> Response:
+def problem_of(error: MienError) -> JSONResponse:
     """Give the answer that tells of an error."""
     headers = {}
     if isinstance(error, ServiceBusy):
@@ -44,38 +46,37 @@ def problem_of(error: MienError) -> Response:
     return _problem(type(error).__name__, title, error.http_status, str(error), headers)
 
 
-def handle_errors(app: FastAPI) -> None:
-    """Let an application answer each error as a problem, and never with a traceback."""
-    app.add_exception_handler(MienError, _mien_error)
-    app.add_exception_handler(RequestValidationError, _validation_error)
-    app.add_exception_handler(HTTPException, _http_error)
-    app.add_exception_handler(ClientDisconnect, _gone)
-    app.add_exception_handler(Exception, _unexpected)
+def handle_errors(app: FastAPI, *, count: Callable[[str], object]) -> None:
+    """Let an application answer each error as a problem, and never with a traceback.
+
+    Args:
+        app: the application.
+        count: is called with the name of each error.
+    """
+
+    async def answer(_: Request, error: Exception) -> Response:
+        if isinstance(error, ClientDisconnect):
+            count("ClientDisconnect")
+            return Response(status_code=CLIENT_GONE)
+        response = _answer_to(error)
+        count(json.loads(bytes(response.body))["type"])
+        return response
+
+    for kind in (MienError, RequestValidationError, HTTPException, ClientDisconnect, Exception):
+        app.add_exception_handler(kind, answer)
 
 
-async def _mien_error(_: Request, error: Exception) -> Response:
-    assert isinstance(error, MienError)  # noqa: S101 - it is registered for these
-    return problem_of(error)
-
-
-async def _validation_error(_: Request, error: Exception) -> Response:
-    assert isinstance(error, RequestValidationError)  # noqa: S101
-    told = "; ".join(f"{each['loc'][-1]}: {each['msg']}" for each in error.errors())
-    return problem_of(InvalidArgument(told))
-
-
-async def _http_error(_: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)  # noqa: S101
-    phrase = HTTPStatus(error.status_code).phrase
-    name = phrase.title().replace(" ", "")
-    return _problem(name, phrase, error.status_code, str(error.detail), dict(error.headers or {}))
-
-
-async def _gone(_: Request, __: Exception) -> Response:
-    return Response(status_code=CLIENT_GONE)
-
-
-async def _unexpected(_: Request, __: Exception) -> Response:
+def _answer_to(error: Exception) -> JSONResponse:
+    if isinstance(error, MienError):
+        return problem_of(error)
+    if isinstance(error, RequestValidationError):
+        told = "; ".join(f"{each['loc'][-1]}: {each['msg']}" for each in error.errors())
+        return problem_of(InvalidArgument(told))
+    if isinstance(error, HTTPException):
+        phrase = HTTPStatus(error.status_code).phrase
+        headers = dict(error.headers or {})
+        name = phrase.title().replace(" ", "")
+        return _problem(name, phrase, error.status_code, str(error.detail), headers)
     told = "mien failed where it should not; its log tells more"
     return _problem("InternalError", "A fault of mien's", 500, told, {})
 
