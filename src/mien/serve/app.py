@@ -29,6 +29,7 @@ from mien.serve.uploads import received
 PAGE = {
     "/": ("index.html", "text/html"),
     "/page/style.css": ("style.css", "text/css"),
+    "/page/icon.svg": ("icon.svg", "image/svg+xml"),
     **{
         f"/page/{name}.js": (f"{name}.js", "text/javascript")
         for name in ("main", "answer", "clip", "curve", "live", "microphone", "rows", "service")

@@ -15,7 +15,7 @@ from mien.serve.pool import Worker
 from mien.serve.security import check_token
 from mien.serve.service import Service
 
-EVERY_S = 0.4
+EVERY_S = 0.25
 """Seconds from one answer to the next."""
 HELLO_S = 10.0
 """Seconds until the first message."""

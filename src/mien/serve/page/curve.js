@@ -105,7 +105,12 @@ export class Curve {
     return found;
   }
 
+  // Once a frame at most, whatever comes.
   draw() {
+    this.asked ??= requestAnimationFrame(() => { this.asked = null; this.drawNow(); });
+  }
+
+  drawNow() {
     const branch = document.querySelector("input[name=branch]:checked").value;
     const { pen, width, height } = prepared(by("curve"));
     pen.fillStyle = colour("--shade");

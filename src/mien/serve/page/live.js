@@ -79,7 +79,7 @@ export class Live {
     if (this.ended) return;
     if (answer.error) this.stop(new Problem(answer.error.type, answer.error.message));
     else if (answer.ready) this.ready = true;
-    else this.onAnswer(answer, performance.now() / 1000);
+    else this.onAnswer(answer);
   }
 
   send(kind, seconds, payload) {

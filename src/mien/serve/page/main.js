@@ -17,7 +17,7 @@ const NEAR_S = 0.3;
 const by = (id) => document.getElementById(id);
 const screen = by("screen"), video = by("video"), boxes = by("boxes");
 const curve = new Curve();
-const state = { live: null, recording: null, reading: null, answers: [], windows: [], seen: [], size: null, name: "live", limit: 0, url: null };
+const state = { live: null, recording: null, reading: null, answers: [], windows: [], seen: [], size: null, newest: null, name: "live", limit: 0, url: null };
 
 function tell(error) {
   by("alert").hidden = false;
@@ -92,10 +92,18 @@ function label({ person, emotion, confidence }, many) {
   const what = emotion ? `${emotion} ${percent(confidence)}` : "";
   return [who, what].filter(Boolean).join(": ");
 }
-function onAnswer(answer, now) {
+function onAnswer(answer) {
   keep(answer);
-  show(answer, { view: whoIsInView(answer), age: ageOf(answer, now), live: true });
   curve.add(answer.end_s, answer);
+  // A machine that draws slowly shows fewer answers, never old ones.
+  if (!state.newest) setTimeout(showNewest);
+  state.newest = answer;
+}
+function showNewest() {
+  const answer = state.newest;
+  state.newest = null;
+  if (!state.live || !answer) return;
+  show(answer, { view: whoIsInView(answer), age: ageOf(answer, performance.now() / 1000), live: true });
   state.size = answer.picture_size;
   state.seen = answer.in_view.map((each) => ({ ...each, text: label(each, answer.in_view.length > 1) }));
   drawBoxes();
@@ -231,9 +239,9 @@ by("modes").addEventListener("change", async (event) => {
   choose(event.target.value);
   forget(event.target.value);
   clear("No answer yet");
+  screen.classList.add("empty");
   video.removeAttribute("src");
   video.load();
-  screen.classList.add("empty");
   curve.reset(event.target.value === "live" ? { from: -MINUTE, to: 0, live: true } : { from: 0, to: MINUTE, live: false });
 });
 by("branches").addEventListener("change", () => curve.draw());
@@ -260,6 +268,7 @@ by("curve").addEventListener("click", (event) => {
   video.currentTime = curve.timeAt((event.clientX - left) / width);
 });
 for (const name of ["timeupdate", "seeked", "loadeddata"]) video.addEventListener(name, () => { if (!video.srcObject) follow(); });
+video.addEventListener("error", () => { if (!video.srcObject) screen.classList.add("empty"); });
 video.addEventListener("loadedmetadata", () => screen.classList.toggle("sound", video.videoWidth === 0 && !video.srcObject));
 by("entry").addEventListener("submit", (event) => {
   event.preventDefault();
