@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 
 import mien
+from media_samples import corners, corners_of, sine, still_bytes
 from mien.errors import InvalidArgument
 from mien.live_window import WINDOW_S, LiveWindow, Moment
-from mien.media.jpeg import MAX_JPEG_PIXELS, jpeg_pixels
 from mien.media import open_clip
+from mien.media.jpeg import MAX_JPEG_PIXELS, jpeg_pixels
 from mien.media.pictures import Pixels
 from mien.media.sound import Samples
 from mien.verify import GOLDEN_CLIP
-from media_samples import corners, corners_of, sine, still_bytes
 
 Frames = list[tuple[float, bytes]]
 
@@ -33,7 +33,12 @@ def frames() -> Frames:
     with av.open(str(GOLDEN_CLIP)) as clip:
         for frame in clip.decode(video=0):
             if not found or float(frame.time) - found[-1][0] >= 0.099:
-                found.append((float(frame.time), jpeg(frame.to_ndarray(format="rgb24"))))
+                found.append(
+                    (
+                        float(frame.time),
+                        jpeg(frame.to_ndarray(format="rgb24").astype(np.uint8, copy=False)),
+                    )
+                )
     return found
 
 
