@@ -35,7 +35,12 @@ def fake_devices(clip: Path, folder: Path) -> FakeDevices:
     """Write the files."""
     made = FakeDevices(folder / "camera.mjpeg", folder / "microphone.wav")
     with av.open(str(clip)) as source, av.open(str(made.camera), "w", format="mjpeg") as target:
+        shown = source.streams.video[0]
+        scale = SHORT_SIDE / min(shown.width, shown.height)
         stream: Any = target.add_stream("mjpeg", rate=FPS)
+        stream.width, stream.height = (
+            round(side * scale / 2) * 2 for side in (shown.width, shown.height)
+        )
         stream.pix_fmt, stream.options = "yuvj420p", {"q:v": "3"}
         number = 0
         for frame in source.decode(video=0):
@@ -53,10 +58,6 @@ def fake_devices(clip: Path, folder: Path) -> FakeDevices:
 
 
 def _small(frame: av.VideoFrame, stream: Any, number: int) -> av.VideoFrame:
-    scale = SHORT_SIDE / min(frame.width, frame.height)
-    stream.width, stream.height = (
-        round(side * scale / 2) * 2 for side in (frame.width, frame.height)
-    )
     small = frame.reformat(width=stream.width, height=stream.height, format="yuvj420p")
     small.pts, small.time_base = number, Fraction(1, FPS)
     return small

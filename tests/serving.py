@@ -17,7 +17,7 @@ import pytest
 
 from mien.verify import GOLDEN_CLIP
 
-START_S = 60
+START_S = 120
 
 
 @dataclass(frozen=True)

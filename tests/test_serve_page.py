@@ -26,7 +26,7 @@ BOX_IS_DRAWN = """(() => {
   const pen = document.getElementById('boxes').getContext('2d');
   return width && pen.getImageData(0, 0, width, height).data.some(Boolean);
 })()"""
-LIVE_CLIP = "hdtf_WDA_KatieHill_000.mp4"
+LIVE_CLIP = "01-01-08-02-01-01-19.mp4"
 
 
 @pytest.fixture(scope="module")
