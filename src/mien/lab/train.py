@@ -19,6 +19,7 @@ from mien.config import Config, EmbeddingConfig, FacesConfig
 from mien.detectors import make_detector
 from mien.embed import Embedder
 from mien.errors import BundleError, InvalidArgument
+from mien.lab import processor
 from mien.lab.assemble import Trained, assemble
 from mien.lab.calibrate import Unseen
 from mien.lab.corpora import Example
@@ -169,6 +170,7 @@ class _Run:
             folder=self.options.work / "expression",
             resume=self.options.resume,
             tensorboard=self.options.tensorboard and self.options.tensorboard / "expression",
+            train=processor.train if processor.is_at_hand() else None,
         )
         network = embedder_of(fitted.network)
         export_onnx(
