@@ -1,3 +1,4 @@
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -6,12 +7,11 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="needs PyTorch: pip install torch")
 
-import mien.lab  # noqa: E402,F401 - before keras
 import keras  # noqa: E402
 
 from mien.lab import processor  # noqa: E402
 from mien.lab.dataset import Arrays, Batches, augment_stills  # noqa: E402
-from mien.lab.fit import Fitted, Recipe, fit  # noqa: E402
+from mien.lab.fit import Fitted, Recipe, Train, fit  # noqa: E402
 from mien.lab.light import expression_network  # noqa: E402
 
 RECIPE = Recipe(
@@ -50,15 +50,23 @@ def stills(count: int = 20) -> Arrays:
     return Arrays(crops.astype(np.uint8), np.eye(8, dtype=np.float32)[emotions])
 
 
-def fitted(folder: Path, *, epochs: int = 3, train: object, **options: object) -> Fitted:
-    made = {"dropout": 0.0, "augment": None, "resume": False, "seed": 5} | options
+def fitted(
+    folder: Path,
+    *,
+    train: Train | None = processor.train,
+    recipe: Recipe = RECIPE,
+    seed: int = 5,
+    by_chance: bool = True,
+    resume: bool = False,
+) -> Fitted:
+    """Train with dropout and augmentation, or without either."""
     return fit(
-        network(dropout=made["dropout"]),
-        Batches(stills(), batch_size=8, seed=made["seed"], augment=made["augment"]),
+        network(dropout=0.4 if by_chance else 0.0),
+        Batches(stills(), batch_size=8, seed=seed, augment=augment_stills if by_chance else None),
         validation=stills(10),
-        recipe=RECIPE if epochs == 3 else replace(RECIPE, epochs=epochs, averages="measured"),
+        recipe=recipe,
         folder=folder,
-        resume=bool(made["resume"]),
+        resume=resume,
         train=train,
     )
 
@@ -79,8 +87,8 @@ def test_answers_are_those_of_keras() -> None:
 
 @pytest.mark.slow
 def test_epochs_end_where_those_of_keras_end(tmp_path: Path) -> None:
-    ours = fitted(tmp_path / "torch", train=processor.train)
-    keras_s = fitted(tmp_path / "keras", train=None)
+    ours = fitted(tmp_path / "torch", by_chance=False)
+    keras_s = fitted(tmp_path / "keras", by_chance=False, train=None)
     assert ours.epoch == keras_s.epoch
     for row, wanted in zip(ours.history, keras_s.history, strict=True):
         assert row == pytest.approx(wanted, abs=2e-3)
@@ -89,33 +97,51 @@ def test_epochs_end_where_those_of_keras_end(tmp_path: Path) -> None:
     assert_close(ours, keras_s, 1.5e-2)
 
 
-@pytest.mark.parametrize("killed_after", [1, 2])
-def test_a_resumed_run_is_an_unbroken_one(tmp_path: Path, killed_after: int) -> None:
-    options = {"train": processor.train, "dropout": 0.4, "augment": augment_stills}
-    unbroken = fitted(tmp_path / "unbroken", **options)
-
-    def stops(*arguments: object, epochs: int, **others: object) -> None:
-        processor.train(*arguments, epochs=killed_after, **others)
+def stops_after(epochs: int) -> Train:
+    def train(  # the signature of Train
+        network: keras.Model,
+        batches: Batches,
+        *,
+        epochs: int,
+        initial_epoch: int,
+        validation: Arrays | None,
+        callbacks: Sequence[keras.callbacks.Callback],
+        stop: int = epochs,
+    ) -> None:
+        processor.train(
+            network,
+            batches,
+            epochs=stop,
+            initial_epoch=initial_epoch,
+            validation=validation,
+            callbacks=callbacks,
+        )
         raise KeyboardInterrupt
 
+    return train
+
+
+@pytest.mark.parametrize("killed_after", [1, 2])
+def test_a_resumed_run_is_an_unbroken_one(tmp_path: Path, killed_after: int) -> None:
+    unbroken = fitted(tmp_path / "unbroken")
     with pytest.raises(KeyboardInterrupt):
-        fitted(tmp_path / "broken", **{**options, "train": stops})
-    resumed = fitted(tmp_path / "broken", resume=True, **options)
+        fitted(tmp_path / "broken", train=stops_after(killed_after))
+    resumed = fitted(tmp_path / "broken", resume=True)
     assert resumed.history == unbroken.history
     assert_close(resumed, unbroken, 0.0)
 
 
 def test_chance_is_the_seed_s(tmp_path: Path) -> None:
-    options = {"train": processor.train, "dropout": 0.4, "augment": augment_stills}
     first, again, other = (
-        fitted(tmp_path / str(place), seed=seed, **options) for place, seed in enumerate((5, 5, 6))
+        fitted(tmp_path / str(place), seed=seed) for place, seed in enumerate((5, 5, 6))
     )
     assert first.history == again.history
     assert first.history != other.history
 
 
 def test_it_learns(tmp_path: Path) -> None:
-    learned = fitted(tmp_path, epochs=40, train=processor.train)
+    recipe = replace(RECIPE, epochs=40, averages="measured")
+    learned = fitted(tmp_path, recipe=recipe, by_chance=False)
     assert learned.history[-1]["loss"] < 0.6 * learned.history[0]["loss"]
     answers = learned.network.predict(stills().inputs, verbose=0)
     assert (answers.argmax(axis=1) == stills().targets.argmax(axis=1)).mean() > 0.9

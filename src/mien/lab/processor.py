@@ -4,25 +4,16 @@ One step on a batch of 64 crops takes 0.36 s in JAX and 0.17 s in PyTorch on two
 EPYC, and 0.08 s there in bfloat16 (docs/experiments.md).
 """
 
-import importlib.util
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import jax
 import keras
 import numpy as np
+import torch
 
 from mien.lab.dataset import Arrays, Batches
 from mien.lab.light import LUMA
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-
-def is_at_hand() -> bool:
-    """Tell whether training here is faster by PyTorch: JAX has no accelerator, PyTorch is there."""
-    return jax.default_backend() == "cpu" and importlib.util.find_spec("torch") is not None
 
 
 def train(  # noqa: PLR0913 - what keras.Model.fit takes
@@ -78,16 +69,14 @@ class _Twin:
         self.weights = [self.of[id(variable)] for variable in network.trainable_variables]
         for weight in self.weights:
             weight.requires_grad_()
-        self.first = [_tensor(moment) for moment in self.adam._momentums]  # noqa: SLF001
-        self.second = [_tensor(moment) for moment in self.adam._velocities]  # noqa: SLF001
+        self.first = [_tensor(moment) for moment in self.adam._momentums]
+        self.second = [_tensor(moment) for moment in self.adam._velocities]
         layers = network.layers
         self.convolutions = [x for x in layers if isinstance(x, keras.layers.Conv2D)]
         self.normalising = [x for x in layers if isinstance(x, keras.layers.BatchNormalization)]
 
     def epoch(self, batches: Batches, *, number: int) -> float:
         """Train on all batches; gives the mean loss."""
-        import torch
-
         torch.manual_seed(int(np.random.SeedSequence([batches.seed, number]).generate_state(1)[0]))
         total = 0.0
         for inputs, targets in _ahead(batches):
@@ -98,8 +87,6 @@ class _Twin:
 
     def loss_of(self, arrays: Arrays, *, rows: int = 256) -> float:
         """Give the mean loss, of a network that does not train."""
-        import torch
-
         total = 0.0
         with torch.no_grad():
             for start in range(0, len(arrays.inputs), rows):
@@ -114,17 +101,15 @@ class _Twin:
             if id(variable) in self.of:
                 variable.assign(_array(self.of[id(variable)]))
         for moments, tensors in (
-            (self.adam._momentums, self.first),  # noqa: SLF001
-            (self.adam._velocities, self.second),  # noqa: SLF001
+            (self.adam._momentums, self.first),
+            (self.adam._velocities, self.second),
         ):
             for moment, tensor in zip(moments, tensors, strict=True):
                 moment.assign(_array(tensor))
         self.adam.iterations.assign(self.steps)
 
-    def answers(self, crops: np.ndarray, *, training: bool) -> "Tensor":
+    def answers(self, crops: np.ndarray, *, training: bool) -> torch.Tensor:
         """Give the logits: the same way as :func:`mien.lab.light.expression_network`."""
-        import torch
-
         with torch.autocast("cpu", torch.bfloat16, enabled=_has_bfloat16()):
             x = self._convolution(_contrast(crops), 0, training=training)
             x = torch.nn.functional.max_pool2d(x, 2)
@@ -138,9 +123,7 @@ class _Twin:
         last = self.network.get_layer("probabilities")
         return seen @ self.of[id(last.kernel)] + self.of[id(last.bias)]
 
-    def _convolution(self, x: "Tensor", place: int, *, training: bool) -> "Tensor":
-        import torch
-
+    def _convolution(self, x: torch.Tensor, place: int, *, training: bool) -> torch.Tensor:
         of, convolution, normal = self.of, self.convolutions[place], self.normalising[place]
         x = torch.nn.functional.conv2d(x, of[id(convolution.kernel)], padding=1)
         x = torch.nn.functional.batch_norm(
@@ -155,22 +138,18 @@ class _Twin:
         )
         return torch.relu(x)
 
-    def _loss(self, inputs: np.ndarray, targets: np.ndarray, *, training: bool) -> "Tensor":
-        import torch
-
+    def _loss(self, inputs: np.ndarray, targets: np.ndarray, *, training: bool) -> torch.Tensor:
         smooth = targets * (1.0 - self.smoothing) + self.smoothing / targets.shape[1]
         said = torch.log_softmax(self.answers(inputs, training=training), dim=1)
         return -(torch.from_numpy(smooth.astype(np.float32)) * said).sum(1).mean()
 
-    def _step(self, gradients: Sequence["Tensor"]) -> None:
+    def _step(self, gradients: Sequence[torch.Tensor]) -> None:
         """Do what keras.optimizers.Adam does."""
-        import torch
-
         adam, self.steps = self.adam, self.steps + 1
         rate = self._rate()
         with torch.no_grad():
             if adam.weight_decay:
-                torch._foreach_mul_(self.weights, 1.0 - rate * adam.weight_decay)  # noqa: SLF001
+                torch._foreach_mul_(self.weights, 1.0 - rate * adam.weight_decay)
             for weight, gradient, first, second in zip(
                 self.weights, gradients, self.first, self.second, strict=True
             ):
@@ -181,16 +160,14 @@ class _Twin:
 
     def _rate(self) -> float:
         """Give the learning rate of this step; Keras counts steps from 0 when it asks."""
-        rate: Any = self.adam._learning_rate  # noqa: SLF001
+        rate: Any = self.adam._learning_rate
         if isinstance(rate, keras.optimizers.schedules.LearningRateSchedule):
             return float(rate(self.steps - 1))
         return float(rate.value)
 
 
 def _has_bfloat16() -> bool:
-    import torch
-
-    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())  # noqa: SLF001
+    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 def _ahead(batches: Batches) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -204,19 +181,15 @@ def _ahead(batches: Batches) -> Iterator[tuple[np.ndarray, np.ndarray]]:
             yield ready
 
 
-def _contrast(crops: np.ndarray) -> "Tensor":
-    import torch
-
+def _contrast(crops: np.ndarray) -> torch.Tensor:
     grey = torch.from_numpy(crops.astype(np.float32) @ np.array(LUMA, np.float32))[:, None]
     centred = grey - grey.mean((2, 3), keepdim=True)
     spread = (centred.square().mean((2, 3), keepdim=True) + 25.0).sqrt()
     return (centred / spread).contiguous(memory_format=torch.channels_last)
 
 
-def _tensor(variable: keras.Variable) -> "Tensor":
+def _tensor(variable: keras.Variable) -> torch.Tensor:
     """Copy a variable, kernels as PyTorch lays them out."""
-    import torch
-
     array = np.array(variable.value)
     if array.ndim == 4:
         kernel = torch.from_numpy(array.transpose(3, 2, 0, 1).copy())
@@ -224,6 +197,6 @@ def _tensor(variable: keras.Variable) -> "Tensor":
     return torch.from_numpy(array)
 
 
-def _array(tensor: "Tensor") -> np.ndarray:
+def _array(tensor: torch.Tensor) -> np.ndarray:
     array: np.ndarray = tensor.detach().numpy()
     return array.transpose(2, 3, 1, 0) if array.ndim == 4 else array

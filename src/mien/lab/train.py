@@ -1,5 +1,6 @@
 """Corpora → a bundle: features, both branches, held-out scores, export."""
 
+import importlib.util
 import logging
 import shutil
 import tempfile
@@ -19,7 +20,6 @@ from mien.config import Config, EmbeddingConfig, FacesConfig
 from mien.detectors import make_detector
 from mien.embed import Embedder
 from mien.errors import BundleError, InvalidArgument
-from mien.lab import processor
 from mien.lab.assemble import Trained, assemble
 from mien.lab.calibrate import Unseen
 from mien.lab.corpora import Example
@@ -36,7 +36,7 @@ from mien.lab.dataset import (
     still_crops,
 )
 from mien.lab.export import export_onnx
-from mien.lab.fit import Fitted, Recipe, fit
+from mien.lab.fit import Fitted, Recipe, Train, fit
 from mien.lab.held_out import held_out_scores
 from mien.lab.light import embedder_of, expression_network
 from mien.lab.presets import PRESETS, Design
@@ -80,6 +80,16 @@ def _require_replaceable(out: Path) -> None:
             f"out must be a new folder or that of a bundle, not {out}: it is there and is not "
             "replaced, as it holds no bundle that this mien wrote"
         ) from error
+
+
+def _trainer() -> Train | None:
+    """Give what trains the expression network fastest here; ``None`` for Keras itself."""
+    if jax.default_backend() != "cpu" or importlib.util.find_spec("torch") is None:
+        return None
+    from mien.lab import processor  # noqa: PLC0415 - PyTorch need not be installed
+
+    logger.info("the expression network is trained by PyTorch: on a processor it is faster")
+    return processor.train
 
 
 class _Run:
@@ -170,7 +180,7 @@ class _Run:
             folder=self.options.work / "expression",
             resume=self.options.resume,
             tensorboard=self.options.tensorboard and self.options.tensorboard / "expression",
-            train=processor.train if processor.is_at_hand() else None,
+            train=_trainer(),
         )
         network = embedder_of(fitted.network)
         export_onnx(
