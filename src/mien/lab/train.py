@@ -86,10 +86,10 @@ def _trainer() -> Train | None:
     """Give what trains the expression network fastest here; ``None`` for Keras itself."""
     if jax.default_backend() != "cpu" or importlib.util.find_spec("torch") is None:
         return None
-    from mien.lab import processor  # noqa: PLC0415 - PyTorch need not be installed
+    from mien.lab import torch_steps  # noqa: PLC0415 - PyTorch need not be installed
 
     logger.info("the expression network is trained by PyTorch: on a processor it is faster")
-    return processor.train
+    return torch_steps.train
 
 
 class _Run:

@@ -9,7 +9,7 @@ torch = pytest.importorskip("torch", reason="needs PyTorch: pip install torch")
 
 import keras  # noqa: E402
 
-from mien.lab import processor  # noqa: E402
+from mien.lab import torch_steps  # noqa: E402
 from mien.lab.dataset import Arrays, Batches, augment_stills  # noqa: E402
 from mien.lab.fit import Fitted, Recipe, Train, fit  # noqa: E402
 from mien.lab.light import expression_network  # noqa: E402
@@ -29,7 +29,7 @@ RECIPE = Recipe(
 @pytest.fixture(autouse=True)
 def whole_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
     """Compare in float32, whatever this processor has."""
-    monkeypatch.setattr(processor, "_has_bfloat16", lambda: False)
+    monkeypatch.setattr(torch_steps, "_has_bfloat16", lambda: False)
 
 
 def network(*, dropout: float = 0.0) -> keras.Model:
@@ -53,7 +53,7 @@ def stills(count: int = 20) -> Arrays:
 def fitted(
     folder: Path,
     *,
-    train: Train | None = processor.train,
+    train: Train | None = torch_steps.train,
     recipe: Recipe = RECIPE,
     seed: int = 5,
     by_chance: bool = True,
@@ -81,7 +81,7 @@ def test_answers_are_those_of_keras() -> None:
     made.compile(optimizer=keras.optimizers.Adam(), loss=keras.losses.CategoricalCrossentropy())
     crops = stills().inputs
     with torch.no_grad():
-        said = torch.softmax(processor._Twin(made).answers(crops, training=False), dim=1)
+        said = torch.softmax(torch_steps._Twin(made).answers(crops, training=False), dim=1)
     np.testing.assert_allclose(said.numpy(), made.predict(crops, verbose=0), atol=2e-6)
 
 
@@ -108,7 +108,7 @@ def stops_after(epochs: int) -> Train:
         callbacks: Sequence[keras.callbacks.Callback],
         stop: int = epochs,
     ) -> None:
-        processor.train(
+        torch_steps.train(
             network,
             batches,
             epochs=stop,
@@ -150,9 +150,9 @@ def test_it_learns(tmp_path: Path) -> None:
 def test_bfloat16_is_close(monkeypatch: pytest.MonkeyPatch) -> None:
     made = network()
     made.compile(optimizer=keras.optimizers.Adam(), loss=keras.losses.CategoricalCrossentropy())
-    twin = processor._Twin(made)
+    twin = torch_steps._Twin(made)
     with torch.no_grad():
         exact = twin.answers(stills().inputs, training=False)
-        monkeypatch.setattr(processor, "_has_bfloat16", lambda: True)
+        monkeypatch.setattr(torch_steps, "_has_bfloat16", lambda: True)
         rounded = twin.answers(stills().inputs, training=False)
     assert 0 < float((exact - rounded).abs().max()) < 0.02
