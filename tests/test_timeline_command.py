@@ -18,7 +18,7 @@ from mien import Timeline, cli
 from mien.commands import shared
 from mien.errors import UnreadableClip
 from mien.timeline_files import ENDINGS
-from mien.windows import Window
+from mien.windows import Checkpoint, Window
 
 SECONDS = 12
 
@@ -34,12 +34,16 @@ class Engine:
     """Stands in for the recogniser."""
 
     asked: tuple[Any, ...] = ()
+    start: Checkpoint | None = None
 
     def __init__(self, bundle: Path | None, **options: Any) -> None:
         self.bundle = types.SimpleNamespace(name=str(bundle), sha256="ab" * 32)
         Engine.asked = (bundle, options)
 
-    def timeline(self, source: Path, *, options: Options) -> Iterator[Window]:
+    def timeline(
+        self, source: Path, *, options: Options, start: Checkpoint | None
+    ) -> Iterator[Window]:
+        Engine.start = start
         Engine.asked = (*Engine.asked, source, options)
         return self.windows()
 

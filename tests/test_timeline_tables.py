@@ -2,6 +2,7 @@
 
 import csv
 import json
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,11 +25,14 @@ ROWS = list(scene(60))
 TABLES = [".csv", ".parquet"]
 
 
-def write(path: Path, rows: list[Window], **options: Any) -> None:
+def write(path: Path, rows: list[Window], *, stop: bool = False, **options: Any) -> None:
     facts = options.pop("facts", FACTS)
-    with open_writers([path], facts, **options) as (writer,):
+    stopped = pytest.raises(KeyboardInterrupt) if stop else nullcontext()
+    with stopped, open_writers([path], facts, **options) as (writer,):
         for row in rows:
             writer.write(row)
+        if stop:
+            raise KeyboardInterrupt
 
 
 def rows_of(path: Path) -> list[dict[str, Any]]:
@@ -117,7 +121,7 @@ def test_csv_is_whole_after_each_row(tmp_path: Path) -> None:
 def test_resumed_table_is_that_of_one_run(tmp_path: Path, ending: str, stop: int) -> None:
     once, twice = tmp_path / f"once{ending}", tmp_path / f"t{ending}"
     write(once, ROWS)
-    write(twice, ROWS[:stop])
+    write(twice, ROWS[:stop], stop=True)
     write(twice, ROWS, resume=True)
     assert rows_of(twice) == rows_of(once)
     if ending == ".csv":
@@ -127,7 +131,7 @@ def test_resumed_table_is_that_of_one_run(tmp_path: Path, ending: str, stop: int
 def test_rows_before_the_last_window_are_kept_not_written_again(tmp_path: Path) -> None:
     for ending in TABLES:
         path = tmp_path / f"t{ending}"
-        write(path, ROWS[:10])
+        write(path, ROWS[:10], stop=True)
         changed = [replace(row, speech=0.125) for row in ROWS]
         write(path, changed, resume=True)
         speech = [row["speech"] for row in rows_of(path)]
@@ -140,7 +144,7 @@ def test_rows_before_the_last_window_are_kept_not_written_again(tmp_path: Path) 
 def test_csv_that_was_torn_off_in_a_row_is_resumed(tmp_path: Path, torn: int) -> None:
     once, path = tmp_path / "once.csv", tmp_path / "t.csv"
     write(once, ROWS)
-    write(path, ROWS[:30])
+    write(path, ROWS[:30], stop=True)
     lines = path.read_bytes().splitlines(keepends=True)
     path.write_bytes(b"".join(lines[:-1]) + lines[-1][:torn])
     write(path, ROWS, resume=True)
@@ -177,7 +181,7 @@ def test_resuming_what_is_no_timeline_is_refused(tmp_path: Path, ending: str) ->
     path.write_text("clip,happy\na.mp4,1\n")
     with pytest.raises(InvalidArgument, match="--resume"):
         write(path, ROWS, resume=True)
-    write(tmp_path / "t.csv", ROWS)
+    write(tmp_path / "t.csv", ROWS, stop=True)
     (tmp_path / "t.csv").write_text("clip,happy\na.mp4,1\n")
     with pytest.raises(InvalidArgument, match="does not begin with a timeline's columns"):
         write(tmp_path / "t.csv", ROWS, resume=True)
