@@ -377,3 +377,23 @@ def test_hours_without_sound_take_no_memory() -> None:
         tracemalloc.stop()
     assert stream.duration > 30_000
     assert peak < 2**22
+
+
+@pytest.mark.parametrize("rate", [RATE, 48_000])
+def test_sound_that_is_asked_for_late_is_the_same_and_what_is_before_is_not_kept(rate: int) -> None:
+    noise = np.random.default_rng(0).uniform(-0.5, 0.5, (1, 60 * rate)).astype(np.float32)
+    clip = clip_bytes(
+        frames=0, waveform=noise, rate=rate, audio_codec="pcm_s16le", file_format="matroska"
+    )
+    with open_stream(clip, sample_rate=RATE) as stream:
+        with stream.listening() as listening:
+            for second in range(0, 56, 2):
+                asked = listening.between(Fraction(second), Fraction(second + 4))
+        with stream.listening() as listening:
+            tracemalloc.start()
+            late = listening.between(Fraction(54), Fraction(58))
+            _, peak = tracemalloc.get_traced_memory()
+            tracemalloc.stop()
+    np.testing.assert_array_equal(late, asked)
+    # All of it would be 3.8 MB.
+    assert peak < 2 * 2**20

@@ -1,10 +1,13 @@
 """The windows of a long clip: where they lie, that each is answered as its piece would be."""
 
 import itertools
+import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +18,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import mien
-from media_samples import clip_bytes, sine, sound_bytes, still_bytes, write_clip
+from media_samples import clip_bytes, sine, sound_bytes, still_bytes, write_again, write_clip
 from mien.emotions import EMOTIONS
 from mien.errors import InvalidArgument, UnreadableClip
 from mien.recognise import Recogniser
 from mien.timeline import REST, TimelineOptions, spans_of
 from mien.verify import GOLDEN_CLIP
-from mien.windows import Window
+from mien.windows import Checkpoint, Window
 
 DATA = os.environ.get("MIEN_DATA")
 needs_data = pytest.mark.skipif(DATA is None, reason="MIEN_DATA names no folder of data")
@@ -230,6 +233,61 @@ def test_a_file_that_breaks_off_gives_its_windows_and_then_an_error(
             done.append(window)  # noqa: PERF402 - what came before the error counts
     assert 1 <= len(done) < 7
     assert len(list(recogniser.timeline(whole))) == 7
+
+
+def saved(rows: list[Window]) -> list[Checkpoint]:
+    """Give the checkpoints, as they come back from a file."""
+    found = [row.checkpoint.to_dict() for row in rows if row.checkpoint]
+    return [Checkpoint.from_dict(json.loads(json.dumps(each))) for each in found]
+
+
+def test_a_run_that_goes_on_says_the_same_and_looks_at_nothing_before(
+    recogniser: Recogniser, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mien.timeline.CHECKPOINT_S", 3)
+    write_again(GOLDEN_CLIP, tmp_path / "clip.mp4", seconds=11)
+    ask = partial(recogniser.timeline, tmp_path / "clip.mp4")
+    rows = list(ask())
+    checkpoints = saved(rows)
+    assert [each.start_s for each in checkpoints] == [3.0, 6.0]
+    for checkpoint in checkpoints:
+        assert checkpoint.same_from_s == checkpoint.start_s
+        later = list(ask(start=checkpoint))
+        assert later[0].start_s == checkpoint.start_s
+        assert min(seen.time_s for seen in later[0].sightings) >= checkpoint.start_s
+        same = [replace(row, checkpoint=None) for row in rows[-len(later) :]]
+        assert [replace(row, checkpoint=None) for row in later] == same
+
+
+@needs_data
+@pytest.mark.slow
+def test_people_and_voices_are_the_same_when_a_run_goes_on(
+    recogniser: Recogniser, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mien.timeline.CHECKPOINT_S", 4)
+    for module in ("timeline", "speaking"):
+        monkeypatch.setattr(f"mien.{module}.MEMORY_S", 3.0)
+    left, right = clips("hdtf_*.mp4")
+    side_by_side(left, right, tmp_path / "both.mp4")
+    write_again(tmp_path / "both.mp4", tmp_path / "long.mp4", seconds=16)
+    ask = partial(
+        recogniser.timeline,
+        tmp_path / "long.mp4",
+        options=TimelineOptions(hop_s=2, people="all"),
+    )
+    rows = list(ask())
+    checkpoint = saved(rows)[0]
+    assert (checkpoint.start_s, checkpoint.same_from_s) == (4.0, 11.5)
+    later = [row.row() for row in ask(start=checkpoint) if row.start_s >= 11.5]
+    assert later == [row.row() for row in rows if row.start_s >= 11.5]
+    assert [row["person"] for row in later] == [1, 2]
+    assert any(row["audio_happy"] is not None for row in later)
+
+
+def test_what_is_no_checkpoint_is_refused(recogniser: Recogniser) -> None:
+    wrong = Checkpoint(start_s=0.0, same_from_s=0.0, known={"people": [{"box": "here"}]})
+    with pytest.raises(InvalidArgument, match="start must be the checkpoint of a window"):
+        recogniser.timeline(GOLDEN_CLIP, start=wrong)
 
 
 @needs_data

@@ -14,7 +14,7 @@ import pytest
 
 from made_windows import scene, window
 from media_samples import sine, sound_bytes, write_clip
-from mien import Timeline, cli
+from mien import Timeline, cli, recognise
 from mien.commands import shared
 from mien.errors import UnreadableClip
 from mien.timeline_files import ENDINGS
@@ -60,7 +60,7 @@ def use(monkeypatch: pytest.MonkeyPatch) -> Use:
     engine = types.ModuleType("mien.timeline")
     engine.TimelineOptions = Options  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "mien.timeline", engine)
-    monkeypatch.setattr("mien.recognise.Recogniser", Engine)
+    monkeypatch.setattr(recognise, "Recogniser", Engine)
 
     def put(windows: Callable[[], Iterator[Window]]) -> None:
         monkeypatch.setattr(Engine, "windows", lambda self: windows())
@@ -225,6 +225,9 @@ def test_ctrl_c_leaves_whole_files_and_resume_goes_on(
     assert len(Timeline.read(tmp_path / "t.csv").windows) == 8
     use(lambda: iter(rows))
     assert run("timeline", clip, *tables, "--resume") == 0
+    assert capsys.readouterr().out.startswith("12 more rows, 2 people, 12.0 s: ")
+    assert run("timeline", clip, *tables, "--resume") == 0
+    assert capsys.readouterr().out.startswith("nothing is missing: ")
     for ending in (".csv", ".parquet"):
         found = Timeline.read(tmp_path / f"t{ending}").windows
         assert [row.row() for row in found] == [row.row() for row in rows]

@@ -136,7 +136,7 @@ class Everybody:
         people = [who for who, _ in found]
         people += self._recognised(looks[len(found) :], people)
         rows = zip(people, taken, looks, strict=True)
-        seen = [_seen_again(who, box, frame.time, look) for who, box, look in rows]
+        seen = [seen_again(who, box, frame.time, look) for who, box, look in rows]
         self._remember(seen, present, scene)
         faces = zip(seen, taken, crops, strict=True)
         return sorted(
@@ -161,10 +161,8 @@ class Everybody:
             if box is not None:
                 full = box.scaled(1 / scale)
                 looks = appearance(cut_face(image, full, size=self._config.crop_size))
-                likeness = float(looks @ who.appearance)
-                # A light that goes on changes a face as much as a cut, but not at once.
-                if max(likeness, float(looks @ who.latest)) >= ALIKE:
-                    claims.append((likeness, who, full))
+                if is_alike(who, looks):
+                    claims.append((float(looks @ who.appearance), who, full))
         found: list[tuple[Person, Box]] = []
         # Where one is hidden by another both find the same face: it is whose it looks like.
         for _, who, full in sorted(claims, key=lambda claim: -claim[0]):
@@ -186,7 +184,16 @@ class Everybody:
             yield Person(newest, Box(0, 0, 0, 0), 0.0, look, look)
 
 
-def _seen_again(who: Person, box: Box, time: float, look: Appearance) -> Person:
+def is_alike(who: Person, look: Appearance) -> bool:
+    """Say whether a face that is where a person was looks as they did, or as they do by now.
+
+    A light that fades changes a face as much as a cut to another does, but not at once.
+    """
+    return max(float(look @ who.appearance), float(look @ who.latest)) >= ALIKE
+
+
+def seen_again(who: Person, box: Box, time: float, look: Appearance) -> Person:
+    """Give what is known of a person who was found again: how they look becomes an average."""
     mixed = 0.95 * who.appearance + 0.05 * look
     average: Appearance = (mixed / np.linalg.norm(mixed)).astype(np.float32)
     return Person(who.number, box, time, average, look)

@@ -151,7 +151,7 @@ class Listening:
             raise InvalidArgument(f"start must not lie before {self._asked / self._rate} s")
         self._asked = first
         while self._end < last and self._hear():
-            pass
+            self._forget(first - self._rate)
         kept = np.concatenate([np.empty(0, np.float32), *self._parts])[first - self._first :]
         self._first, self._parts = self._end - len(kept), [kept]
         return kept[: last - first]
@@ -199,6 +199,11 @@ class Listening:
             return 0
         waits = packet is self._waits
         return late if start < self._stop and (waits or abs(late) > little) else 0
+
+    def _forget(self, place: int) -> None:
+        """Let go of the parts that end before a place: whoever begins late asks for none of it."""
+        while self._parts and self._first + len(self._parts[0]) < place:
+            self._first += len(self._parts.pop(0))
 
     def _drop(self, samples: int) -> None:
         """Forget the last samples."""
