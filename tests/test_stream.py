@@ -96,10 +96,17 @@ def test_two_readers_of_one_file_take_turns() -> None:
 
 
 @pytest.mark.parametrize(
-    ("file_format", "options"), [("mp4", {"movflags": "faststart"}), ("matroska", {})]
+    ("file_format", "options", "more"),
+    [
+        ("mp4", {"movflags": "faststart"}, {}),
+        ("mp4", {"movflags": "frag_keyframe+empty_moov"}, {"video_options": {"g": "20"}}),
+        ("matroska", {}, {}),
+        ("avi", {}, {"codec": "mpeg4", "audio_codec": "pcm_s16le"}),
+        ("avi", {}, {"audio_codec": "pcm_s16le", "video_options": {"bf": "2"}}),
+    ],
 )
 def test_a_file_that_breaks_off_is_told(
-    file_format: str, options: dict[str, str], tmp_path: Path
+    file_format: str, options: dict[str, str], more: dict[str, Any], tmp_path: Path
 ) -> None:
     tone = sine(300, seconds=10, rate=RATE)
     write_clip(
@@ -111,6 +118,7 @@ def test_a_file_that_breaks_off_is_told(
         rate=RATE,
         file_format=file_format,
         file_options=options,
+        **more,
     )
     whole = (tmp_path / "whole").read_bytes()
     with open_stream(whole, sample_rate=RATE) as stream:
@@ -225,6 +233,16 @@ def test_what_an_edit_list_cuts_off_is_neither_shown_nor_missed() -> None:
     with open_stream(cut, sample_rate=RATE) as stream:
         assert stream.duration == 2
         assert stream.broken is None
+
+
+@pytest.mark.parametrize("keys", [10, 250])
+def test_an_edit_list_that_only_moves_the_start_breaks_nothing(keys: int) -> None:
+    params = f"bframes=0:scenecut=0:keyint={keys}"
+    clip = clip_bytes(frames=80, video_options={"x264-params": params})
+    late = patch_box(clip, "elst", 12, struct.pack(">I", 20 * 1024))
+    with open_stream(late, sample_rate=RATE) as stream:
+        assert stream.broken is None
+        assert stream.duration == 6
 
 
 @pytest.mark.parametrize("rate", [RATE, 48_000])

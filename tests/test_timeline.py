@@ -334,13 +334,32 @@ def side_by_side(left: Path, right: Path, target: Path) -> None:
 PEAK = """
 import sys
 from pathlib import Path
+from time import process_time
 import mien
+from mien.timeline import TimelineOptions
 recogniser = mien.load()
-count = sum(1 for _ in recogniser.timeline(sys.argv[1]))
+next(recogniser.timeline(sys.argv[2]))
+start = process_time()
+windows = recogniser.timeline(sys.argv[1], options=TimelineOptions(hop_s=float(sys.argv[3])))
+next(windows)
+first = process_time() - start
+count = 1 + sum(1 for _ in windows)
 # What getrusage tells is that of the process which started this one, where that was larger.
 status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
-print(count, int(status["VmHWM"].split()[0]) // 1024)
+print(count, int(status["VmHWM"].split()[0]) // 1024, first)
 """
+
+
+def measured(clip: Path, *, hop_s: float = 1.0) -> tuple[int, int, float]:
+    """Count a clip's windows in a process of its own.
+
+    Returns:
+        The count, the most memory in MiB, seconds of work before the first window.
+    """
+    run = [sys.executable, "-c", PEAK, str(clip), str(GOLDEN_CLIP), str(hop_s)]
+    done = subprocess.run(run, capture_output=True, check=True, text=True)
+    windows, peak, first = done.stdout.split()
+    return int(windows), int(peak), float(first)
 
 
 @pytest.mark.slow
@@ -350,10 +369,20 @@ def test_memory_does_not_grow_with_the_clip(tmp_path: Path) -> None:
         clip = tmp_path / f"{seconds}.mp4"
         tone = sine(220, seconds=seconds, rate=16_000)
         write_clip(clip, frames=10 * seconds, fps=10, size=(320, 240), waveform=tone)
-        run = [sys.executable, "-c", PEAK, str(clip)]
-        done = subprocess.run(run, capture_output=True, check=True, text=True)
-        windows, peaks[seconds] = map(int, done.stdout.split())
+        windows, peaks[seconds], _ = measured(clip)
         assert windows == seconds - 3
     # The frames alone of what is longer would be 600 MB.
     assert peaks[300] < peaks[30] + 100
     assert peaks[300] < 700
+
+
+@pytest.mark.slow
+def test_half_a_day_of_silent_black_is_answered_from_the_first_second_on(tmp_path: Path) -> None:
+    black = np.zeros((48, 64, 3), np.uint8)
+    hours = 12 * 3600
+    times = range(0, hours, 8)
+    write_clip(tmp_path / "black.mp4", times=list(times), image_of_frame=lambda _: black)
+    windows, peak, first = measured(tmp_path / "black.mp4", hop_s=4.0)
+    assert windows == hours // 4
+    assert first < 1
+    assert peak < 400
