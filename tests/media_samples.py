@@ -1,7 +1,6 @@
 """Clips made on the spot, whose pictures and sound are known."""
 
 import io
-import math
 import struct
 from collections.abc import Callable, Sequence
 from fractions import Fraction
@@ -147,23 +146,6 @@ def _encode_sound(
     for part in [*resampler.resample(frame), *resampler.resample(None)]:
         packets += audio.encode(part)
     return [*packets, *audio.encode(None)]
-
-
-def write_again(clip: Path, target: Path, *, seconds: float) -> None:
-    """Write a clip's packets again and again, until it lasts so long."""
-    with av.open(clip) as source, av.open(target, "w") as looped:
-        streams = [one for one in source.streams if one.type in {"video", "audio"}]
-        targets = {one.index: looped.add_stream_from_template(one) for one in streams}
-        # A twentieth of a second apart: the first packets may be decoded before they are shown.
-        lap = Fraction(source.duration or 0, av.time_base) + Fraction(1, 20)
-        for number in range(math.ceil(seconds / lap)):
-            source.seek(0)
-            for packet in source.demux(*streams):
-                if packet.size and packet.pts is not None and packet.dts is not None:
-                    shift = round(number * lap / packet.time_base)
-                    packet.pts, packet.dts = packet.pts + shift, packet.dts + shift
-                    packet.stream = targets[packet.stream_index]
-                    looped.mux(packet)
 
 
 def clip_bytes(**options: Any) -> bytes:

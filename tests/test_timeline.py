@@ -18,13 +18,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import mien
-from media_samples import clip_bytes, sine, sound_bytes, still_bytes, write_again, write_clip
+from media_samples import clip_bytes, sine, sound_bytes, still_bytes, write_clip
 from mien.emotions import EMOTIONS
 from mien.errors import InvalidArgument, UnreadableClip
 from mien.recognise import Recogniser
 from mien.timeline import REST, TimelineOptions, spans_of
 from mien.verify import GOLDEN_CLIP
 from mien.windows import Checkpoint, Window
+from timeline import repeat
 
 DATA = os.environ.get("MIEN_DATA")
 needs_data = pytest.mark.skipif(DATA is None, reason="MIEN_DATA names no folder of data")
@@ -245,7 +246,7 @@ def test_a_run_that_goes_on_says_the_same_and_looks_at_nothing_before(
     recogniser: Recogniser, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("mien.timeline.CHECKPOINT_S", 3)
-    write_again(GOLDEN_CLIP, tmp_path / "clip.mp4", seconds=11)
+    repeat(GOLDEN_CLIP, tmp_path / "clip.mp4", seconds=11)
     ask = partial(recogniser.timeline, tmp_path / "clip.mp4")
     rows = list(ask())
     checkpoints = saved(rows)
@@ -269,7 +270,7 @@ def test_people_and_voices_are_the_same_when_a_run_goes_on(
         monkeypatch.setattr(f"mien.{module}.MEMORY_S", 3.0)
     left, right = clips("hdtf_*.mp4")
     side_by_side(left, right, tmp_path / "both.mp4")
-    write_again(tmp_path / "both.mp4", tmp_path / "long.mp4", seconds=16)
+    repeat(tmp_path / "both.mp4", tmp_path / "long.mp4", seconds=16)
     ask = partial(
         recogniser.timeline,
         tmp_path / "long.mp4",
