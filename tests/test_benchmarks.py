@@ -1,6 +1,7 @@
 """The scripts of ``benchmark/`` run, and print what they say they measure."""
 
 import csv
+import json
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import averages
 import calibration
 import steadiness
 import stills
+import timeline
 import voices
 from mien.emotions import EMOTIONS
 from mien.verify import GOLDEN_CLIP
@@ -115,3 +117,26 @@ def test_stills_of_a_corpus_without_parts(
     given = embedder(tmp_path / "rows.onnx")
     assert stills.main([str(tiny_ravdess(tmp_path / "corpus")), "--embedder", str(given)]) == 2
     assert "must hold parts" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_timeline_of_a_short_clip(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    results = tmp_path / "results" / "timeline.jsonl"
+    few = ["--minutes", "0.2", "--memory-minutes", "0.1", "--results", str(results)]
+    for _ in range(2):
+        assert timeline.main([str(GOLDEN_CLIP), *few]) == 0
+    printed = capsys.readouterr().out
+    for told in ("of real time", "as fast as predict", "MiB in 0.1 min"):
+        assert told in printed
+    runs = [json.loads(line) for line in results.read_text().splitlines()]
+    assert len(runs) == 2
+    # Three laps of 3.85 s each, and the last one's end.
+    assert runs[0]["windows"] == 10
+    assert runs[0]["times_predict"] > 1
+    assert 100 < runs[0]["peak_mib_by_minutes"]["0.1"] < 1000
+    assert runs[0]["hardware"]["cores"] > 0
+
+
+def test_timeline_of_what_is_no_clip(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert timeline.main([str(tmp_path / "none.mp4")]) == 1
+    assert "none.mp4" in capsys.readouterr().err

@@ -14,11 +14,11 @@ import pytest
 
 from made_windows import scene, window
 from media_samples import sine, sound_bytes, write_clip
-from mien import Timeline, cli
+from mien import Timeline, cli, recognise
 from mien.commands import shared
 from mien.errors import UnreadableClip
 from mien.timeline_files import ENDINGS
-from mien.windows import Window
+from mien.windows import Checkpoint, Window
 
 SECONDS = 12
 
@@ -34,12 +34,16 @@ class Engine:
     """Stands in for the recogniser."""
 
     asked: tuple[Any, ...] = ()
+    start: Checkpoint | None = None
 
     def __init__(self, bundle: Path | None, **options: Any) -> None:
         self.bundle = types.SimpleNamespace(name=str(bundle), sha256="ab" * 32)
         Engine.asked = (bundle, options)
 
-    def timeline(self, source: Path, *, options: Options) -> Iterator[Window]:
+    def timeline(
+        self, source: Path, *, options: Options, start: Checkpoint | None
+    ) -> Iterator[Window]:
+        Engine.start = start
         Engine.asked = (*Engine.asked, source, options)
         return self.windows()
 
@@ -56,7 +60,7 @@ def use(monkeypatch: pytest.MonkeyPatch) -> Use:
     engine = types.ModuleType("mien.timeline")
     engine.TimelineOptions = Options  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "mien.timeline", engine)
-    monkeypatch.setattr("mien.recognise.Recogniser", Engine)
+    monkeypatch.setattr(recognise, "Recogniser", Engine)
 
     def put(windows: Callable[[], Iterator[Window]]) -> None:
         monkeypatch.setattr(Engine, "windows", lambda self: windows())
@@ -221,6 +225,9 @@ def test_ctrl_c_leaves_whole_files_and_resume_goes_on(
     assert len(Timeline.read(tmp_path / "t.csv").windows) == 8
     use(lambda: iter(rows))
     assert run("timeline", clip, *tables, "--resume") == 0
+    assert capsys.readouterr().out.startswith("12 more rows, 2 people, 12.0 s: ")
+    assert run("timeline", clip, *tables, "--resume") == 0
+    assert capsys.readouterr().out.startswith("nothing is missing: ")
     for ending in (".csv", ".parquet"):
         found = Timeline.read(tmp_path / f"t{ending}").windows
         assert [row.row() for row in found] == [row.row() for row in rows]

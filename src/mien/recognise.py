@@ -20,7 +20,7 @@ from mien.faces import Faces, follow_faces
 from mien.media import Clip, ClipSource, Frame, clip_name, open_clip
 from mien.session import check_device
 from mien.timeline import USUAL_TIMELINE, TimelineOptions, timeline
-from mien.windows import Branch, Window
+from mien.windows import Branch, Checkpoint, Window
 
 
 @dataclass(frozen=True)
@@ -212,13 +212,19 @@ class Recogniser:
         return faces, faces.reason
 
     def timeline(
-        self, source: ClipSource, *, options: TimelineOptions = USUAL_TIMELINE
+        self,
+        source: ClipSource,
+        *,
+        options: TimelineOptions = USUAL_TIMELINE,
+        start: Checkpoint | None = None,
     ) -> Iterator[Window]:
         """Say who expresses what when in a clip of any length.
 
         Args:
             source: a path, the bytes of a file, or a binary file object.
             options: how long windows are, how far apart, and whose faces are followed.
+            start: where to begin, from an earlier run over the same clip with the same options;
+                windows from its ``same_from_s`` on are those of one run.
 
         Yields:
             The answers of one window after the other, as they are ready: as many as there are
@@ -227,13 +233,20 @@ class Recogniser:
         Raises:
             UnreadableClip: the clip cannot be read, or breaks off: then after the windows up to
                 there.
+            InvalidArgument: ``start`` is no checkpoint.
 
         >>> from mien.verify import GOLDEN_CLIP
         >>> first = next(Recogniser().timeline(GOLDEN_CLIP))
         >>> first.start_s, first.end_s, first.person
         (0.0, 3.8, 1)
         """
-        return timeline(source, answering=self._answering, detector=self._detector, options=options)
+        return timeline(
+            source,
+            answering=self._answering,
+            detector=self._detector,
+            options=options,
+            start=start,
+        )
 
 
 def load(  # noqa: PLR0913 - as Recogniser

@@ -1,27 +1,30 @@
 """A clip of any length → windows, each answered as the piece of it would be."""
 
-import math
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
+from itertools import dropwhile
 
 import numpy as np
-import numpy.typing as npt
 
+from mien.acquaintance import Acquaintance
 from mien.answering import Answering, Floats, Said
 from mien.detectors import Box, Detector
 from mien.errors import InvalidArgument
-from mien.media import ClipSource, Frame, clip_name
+from mien.looking import Look, Looks, View
+from mien.media import ClipSource, clip_name
 from mien.media.reader import unreadable
 from mien.media.sound import SILENCE_DBFS, silent
 from mien.media.stream import Listening, Span, Stream, open_stream
-from mien.people import PEOPLE, Follower, Seen, make_follower
-from mien.speaking import Mouths, speech_share
-from mien.windows import Sighting, Window
+from mien.people import PEOPLE, Follower, make_follower
+from mien.speaking import MEMORY_S, STEP_S, Mouths, speech_share
+from mien.windows import Checkpoint, Sighting, Window
 
-SHORTEST_S = 0.2
-"""Seconds of the shortest window: less is no clip."""
+SHORTEST_S, LONGEST_S = 0.05, 600.0
+"""Seconds between which windows and hops lie: shorter is no clip, longer no window of one."""
+CHECKPOINT_S = 30
+"""Seconds from one checkpoint to the next: so much more is computed twice when a run is resumed."""
 REST = Fraction(1, 20)
 """Seconds at the end of a clip that may be left without a window."""
 
@@ -39,13 +42,13 @@ class TimelineOptions:
 
     def __post_init__(self) -> None:
         for name, value in (("window_s", self.window_s), ("hop_s", self.hop_s)):
-            if not (math.isfinite(value) and value > 0):
-                raise InvalidArgument(f"{name} must be seconds above 0, not {value}")
-        if self.window_s < SHORTEST_S:
-            raise InvalidArgument(f"window_s must be at least {SHORTEST_S}, not {self.window_s}")
+            if not SHORTEST_S <= value <= LONGEST_S:
+                raise InvalidArgument(
+                    f"{name} must be {SHORTEST_S:g} to {LONGEST_S:g} seconds, not {value:g}"
+                )
         if self.hop_s > self.window_s:
             raise InvalidArgument(
-                f"hop_s must be at most window_s, {self.window_s}, not {self.hop_s}: what lies "
+                f"hop_s must be at most window_s, {self.window_s:g}, not {self.hop_s:g}: what lies "
                 "between windows would be left out"
             )
         if self.people not in PEOPLE:
@@ -56,162 +59,127 @@ USUAL_TIMELINE = TimelineOptions()
 
 
 def timeline(
-    source: ClipSource, *, answering: Answering, detector: Detector, options: TimelineOptions
+    source: ClipSource,
+    *,
+    answering: Answering,
+    detector: Detector,
+    options: TimelineOptions,
+    start: Checkpoint | None,
 ) -> Iterator[Window]:
     """Answer window by window; see :meth:`mien.recognise.Recogniser.timeline`."""
     clip_name(source)
     config = answering.bundle.config.faces
-    follower = make_follower(options.people, config=config, detector=detector)
-    return _windows(source, answering=answering, follower=follower, options=options)
+    follower = make_follower(options.people, config=config, detector=detector, known=_known(start))
+    return _windows(
+        source,
+        answering=answering,
+        follower=follower,
+        options=options,
+        start_s=start.start_s if start else 0.0,
+    )
 
 
-def spans_of(duration: Fraction, *, options: TimelineOptions) -> list[Span]:
+def _known(start: Checkpoint | None) -> Acquaintance:
+    if start is None:
+        return Acquaintance()
+    try:
+        return Acquaintance.from_dict(start.known)
+    except (KeyError, TypeError, ValueError) as error:
+        raise InvalidArgument(
+            f"start must be the checkpoint of a window, not something else ({error!r}); leave it "
+            "out to begin anew"
+        ) from error
+
+
+def spans_of(duration: Fraction, *, options: TimelineOptions) -> Iterator[Span]:
     """Cut a clip into windows.
 
     Args:
         duration: of the clip, in seconds.
         options: how long windows are, and how far apart.
 
-    Returns:
+    Yields:
         One a hop as long as it fits; what would be left at the end has a window that ends with
         the clip; a clip that is shorter than a window is one.
 
     >>> [(float(a), float(b)) for a, b in spans_of(Fraction(11, 2), options=USUAL_TIMELINE)]
     [(0.0, 4.0), (1.0, 5.0), (1.5, 5.5)]
-    >>> len(spans_of(Fraction(3), options=USUAL_TIMELINE))
+    >>> len(list(spans_of(Fraction(3), options=USUAL_TIMELINE)))
     1
     """
     # As they are written: 0.1 is a tenth.
     window, hop = (Fraction(str(value)) for value in (options.window_s, options.hop_s))
     if duration <= window:
-        return [Span(Fraction(0), duration)]
-    fitting = (duration - window) // hop + 1
-    spans = [Span(number * hop, number * hop + window) for number in range(fitting)]
-    if duration - spans[-1].end > REST:
-        spans.append(Span(duration - window, duration))
-    return spans
+        yield Span(Fraction(0), duration)
+        return
+    last = (duration - window) // hop
+    for number in range(last + 1):
+        yield Span(number * hop, number * hop + window)
+    if duration - (last * hop + window) > REST:
+        yield Span(duration - window, duration)
 
 
 def _windows(
-    source: ClipSource, *, answering: Answering, follower: Follower, options: TimelineOptions
+    source: ClipSource,
+    *,
+    answering: Answering,
+    follower: Follower,
+    options: TimelineOptions,
+    start_s: float,
 ) -> Iterator[Window]:
     config = answering.bundle.config
     with ExitStack() as stack:
         stream = stack.enter_context(open_stream(source, sample_rate=config.speech.sample_rate))
         listening = stack.enter_context(stream.listening())
-        spans = spans_of(stream.duration, options=options)
-        looks = _Looks(stream, spans, answering, follower)
+        spans = _spans_from(start_s, stream.duration, options)
+        looks = _looks(stream, start_s, answering=answering, follower=follower, options=options)
         sounds = _Sounds(stream, listening, answering)
         mouths = Mouths()
-        for number, span in enumerate(spans):
-            seen = looks.of(number)
+        saved_s = start_s
+        for span in spans:
+            seen = looks.of(span)
             heard = sounds.of(span)
             if options.people == "all":
                 _compare(seen, heard, mouths)
-            yield from _rows(span, seen, heard, answering=answering, mouths=mouths)
+            rows = _rows(span, seen, heard, answering=answering, mouths=mouths)
+            if span.start - saved_s >= CHECKPOINT_S and (known := looks.known_before(span)):
+                saved_s = _seconds(span.start)
+                yield replace(next(rows), checkpoint=_checkpoint(saved_s, known, options))
+            yield from rows
         if stream.broken:
             raise unreadable(
                 stream.name, stream.broken, "what comes before is answered; copy the file again"
             )
 
 
-@dataclass(frozen=True, eq=False)
-class _Look:
-    """What was seen in one frame; the frame itself is not kept."""
-
-    time: float
-    faces: dict[int, tuple[Seen, Floats]]
-    """By person: the face, and its embedding."""
+def _spans_from(start_s: float, duration: Fraction, options: TimelineOptions) -> Iterator[Span]:
+    spans = spans_of(duration, options=options)
+    return dropwhile(lambda span: _seconds(span.start) < start_s, spans)
 
 
-@dataclass(frozen=True, eq=False)
-class _View:
-    """What is seen in one window."""
-
-    looks: Sequence[_Look]
-    """One a slice; empty where there is no picture."""
-    reason: str | None
-    """Why there is none."""
-
-    def found(self, person: int) -> list[_Look]:
-        """Give the looks at which a person was found."""
-        return [look for look in self.looks if person in look.faces]
-
-    def people(self, *, fewest: int) -> list[int]:
-        """Name who was found in so many looks; else who was found most often, if anybody was."""
-        counts: dict[int, int] = {}
-        for look in self.looks:
-            for person in look.faces:
-                counts[person] = counts.get(person, 0) + 1
-        often = sorted(person for person, count in counts.items() if count >= fewest)
-        return often or sorted(counts, key=lambda person: (-counts[person], person))[:1]
-
-    def embeddings(self, person: int) -> Floats:
-        """Give one embedding a slice: that of the nearest look in time that has the person."""
-        found = self.found(person)
-        nearest = (min(found, key=lambda other: abs(other.time - look.time)) for look in self.looks)
-        return np.stack([look.faces[person][1] for look in nearest])
+def _looks(
+    stream: Stream,
+    start_s: float,
+    *,
+    answering: Answering,
+    follower: Follower,
+    options: TimelineOptions,
+) -> Looks:
+    duration = stream.duration
+    since = next(_spans_from(start_s, duration, options), Span(duration, duration))
+    windows = spans_of(duration, options=options)
+    # What begins before it and reaches into it wants some of its frames too.
+    overlapping = dropwhile(
+        lambda other: other.start < since.start and other.end <= since.start, windows
+    )
+    return Looks(stream, overlapping, since=since, answering=answering, follower=follower)
 
 
-class _Looks:
-    """Looks at each wanted frame once, and keeps what later windows still need."""
-
-    def __init__(
-        self, stream: Stream, spans: Sequence[Span], answering: Answering, follower: Follower
-    ) -> None:
-        self._answering, self._follower = answering, follower
-        self._reason = answering.lacks("video") or stream.video_reason
-        self._wanted: list[npt.NDArray[np.int64] | None] = [
-            self._shown(stream, span) for span in spans
-        ]
-        wanted = [times for times in self._wanted if times is not None]
-        each = np.unique(np.concatenate(wanted)).tolist() if wanted else []
-        self._frames = stream.frames(each) if each else iter(())
-        self._seen: dict[int, _Look] = {}
-        self._last: int | None = None
-
-    def _shown(self, stream: Stream, span: Span) -> npt.NDArray[np.int64] | None:
-        inside = stream.picture and not self._reason and stream.picture.within(*span)
-        slices = self._answering.bundle.config.faces.frames
-        return stream.shown(inside, slices) if inside else None
-
-    def of(self, number: int) -> _View:
-        """Give what is seen in a window; windows come in their order."""
-        wanted = self._wanted[number]
-        if wanted is None:
-            return _View((), self._reason or "no picture at that time")
-        self._forget(int(wanted[0]))
-        self._go_on(int(wanted[-1]))
-        # A frame that cannot be decoded is missing; the one before it stands in.
-        looks = [self._seen.get(pts) for pts in wanted.tolist()]
-        known = next((look for look in looks if look), None)
-        if known is None:
-            return _View((), "no picture could be decoded")
-        filled = []
-        for look in looks:
-            known = look or known
-            filled.append(known)
-        return _View(filled, None)
-
-    def _forget(self, before: int) -> None:
-        for pts in [pts for pts in self._seen if pts < before]:
-            del self._seen[pts]
-
-    def _go_on(self, until: int) -> None:
-        while self._last is None or self._last < until:
-            pts, frame = next(self._frames, (None, None))
-            if pts is None or frame is None:
-                return
-            self._last = pts
-            self._seen[pts] = self._look(frame)
-
-    def _look(self, frame: Frame) -> _Look:
-        faces = self._follower.look(frame)
-        if not faces:
-            return _Look(frame.time, {})
-        embeddings = self._answering.embed(np.stack([face.crop for face in faces]))
-        pairs = zip(faces, embeddings, strict=True)
-        return _Look(frame.time, {face.person: (face, row) for face, row in pairs})
+def _checkpoint(start_s: float, known: Acquaintance, options: TimelineOptions) -> Checkpoint:
+    # Whose voice it is hangs on what mouths did until then, from the end of the first window on:
+    # before that, frames come in another order.
+    warm_s = 0.0 if options.people == "largest" else options.window_s + MEMORY_S + STEP_S
+    return Checkpoint(start_s=start_s, same_from_s=start_s + warm_s, known=known.to_dict())
 
 
 @dataclass(frozen=True, eq=False)
@@ -267,7 +235,7 @@ class _Sounds:
         return self._answering.hear(waveform)
 
 
-def _compare(view: _View, heard: _Heard, mouths: Mouths) -> None:
+def _compare(view: View, heard: _Heard, mouths: Mouths) -> None:
     """Lay mouths and sound side by side, at each look that is new."""
     for look in view.looks:
         loudness = heard.loudness(look.time)
@@ -277,7 +245,7 @@ def _compare(view: _View, heard: _Heard, mouths: Mouths) -> None:
 
 
 def _rows(
-    span: Span, view: _View, heard: _Heard, *, answering: Answering, mouths: Mouths
+    span: Span, view: View, heard: _Heard, *, answering: Answering, mouths: Mouths
 ) -> Iterator[Window]:
     """Answer for everybody in a window; for the voice alone where nobody is."""
     fewest = max(1, answering.bundle.config.faces.minimum_faces)
@@ -315,7 +283,7 @@ def _voice_of(person: int, speaker: int | None, said: Said) -> Said:
     return Said(None, f"the voice is person {speaker}'s")
 
 
-def _sightings(found: Sequence[_Look], person: int) -> tuple[Sighting, ...]:
+def _sightings(found: Sequence[Look], person: int) -> tuple[Sighting, ...]:
     boxes: dict[float, Box] = {look.time: look.faces[person][0].box for look in found}
     return tuple(Sighting(time, box) for time, box in sorted(boxes.items()))
 
@@ -335,8 +303,8 @@ def _row(  # noqa: PLR0913 - each is one thing that a row says
     reasons = {"voice": answer.audio.reason, "face": answer.video.reason}
     told = [f"{name}: {reason}" for name, reason in reasons.items() if reason]
     return Window(
-        start_s=round(float(span.start), 6),
-        end_s=round(float(span.end), 6),
+        start_s=_seconds(span.start),
+        end_s=_seconds(span.end),
         person=person,
         emotion=answer.emotion,
         confidence=answer.confidence,
@@ -348,3 +316,7 @@ def _row(  # noqa: PLR0913 - each is one thing that a row says
         reason="; ".join(told) or None,
         sightings=sightings,
     )
+
+
+def _seconds(time: Fraction) -> float:
+    return round(float(time), 6)
