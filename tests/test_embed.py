@@ -1,4 +1,6 @@
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import onnx
@@ -28,6 +30,22 @@ def test_more_than_a_batch_is_the_same_as_one_by_one(embedder: Embedder) -> None
     assert together.shape == (BATCH + 3, embedder.width)
     alone = np.concatenate([embedder.embed(picture[None]) for picture in pictures])
     np.testing.assert_allclose(together, alone, atol=1e-4)
+
+
+def test_equal_crops_are_computed_once(embedder: Embedder, monkeypatch: pytest.MonkeyPatch) -> None:
+    one, other, third = crops(3)
+    pictures = np.stack([one, other, one, one, third, other])
+    alone = np.concatenate([embedder.embed(picture[None]) for picture in pictures])
+    run = embedder._session.run
+    sizes: list[int] = []
+
+    def counted(names: Any, inputs: dict[str, np.ndarray]) -> Any:
+        sizes.extend(len(values) for values in inputs.values())
+        return run(names, inputs)
+
+    monkeypatch.setattr(embedder, "_session", SimpleNamespace(run=counted))
+    np.testing.assert_allclose(embedder.embed(pictures), alone, atol=1e-4)
+    assert sizes == [3]
 
 
 def test_no_crops_give_no_rows(embedder: Embedder) -> None:

@@ -10,6 +10,8 @@ import numpy.typing as npt
 from mien.errors import InvalidArgument, NoEmbedder
 from mien.session import open_session
 
+Pixels = npt.NDArray[np.uint8]
+
 BATCH = 32
 """Crops a call of the network: bounds memory, and one clip's 22 frames fit in one call."""
 
@@ -46,8 +48,8 @@ class Embedder:
         self.width = int(outputs[0].shape[1])
         self._input = inputs[0].name
 
-    def embed(self, crops: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-        """Embed face crops.
+    def embed(self, crops: Pixels) -> npt.NDArray[np.float32]:
+        """Embed face crops; of equal ones near each other, only the first is computed.
 
         Args:
             crops: uint8, RGB, shape ``(n, crop_size, crop_size, 3)``.
@@ -66,9 +68,22 @@ class Embedder:
             )
         rows = [np.empty((0, self.width), np.float32)]
         for start in range(0, len(crops), BATCH):
-            batch = crops[start : start + BATCH].astype(np.float32)
-            rows.append(self._session.run(None, {self._input: batch})[0])
+            distinct, places = _distinct(crops[start : start + BATCH])
+            found = self._session.run(None, {self._input: distinct.astype(np.float32)})[0]
+            rows.append(found[places])
         return np.concatenate(rows)
+
+
+def _distinct(crops: Pixels) -> tuple[Pixels, list[int]]:
+    """Leave out crops that came before: stills, slow clips and lost faces have many of them.
+
+    Returns:
+        The others, and the place among them of each one given.
+    """
+    places: dict[bytes, int] = {}
+    of = [places.setdefault(crop.tobytes(), len(places)) for crop in crops]
+    first = [of.index(place) for place in range(len(places))]
+    return crops[first], of
 
 
 def hash_file(path: Path) -> str:
