@@ -98,6 +98,8 @@ class Recogniser:
     Args:
         bundle: folder of a bundle; the embedded one when ``None``.
         device: ``"cpu"`` or ``"cuda"``; never silently another.
+        precision: of the embedder: ``"f32"``, ``"bf16"``, ``"int8"``, or ``"auto"`` for the fastest
+            that answers as float32 does.
         detector: ``"haar"`` or ``"yunet"``; the bundle's own when ``None``.
         detector_model: YuNet's ONNX file.
         abstain_below: give no emotion when the likeliest is less likely than this, 0 to 1.
@@ -105,9 +107,10 @@ class Recogniser:
 
     Raises:
         BundleError: the bundle cannot be used.
-        DeviceUnavailable: the device cannot be used.
-        InvalidArgument: an unknown device or detector, a model file that is missing, or a
-            probability out of range.
+        DeviceUnavailable: the device, or the processor for that precision, is not there.
+        MissingDependency: the precision needs a package that is not installed.
+        InvalidArgument: an unknown device, precision or detector, a model file that is missing,
+            or a probability out of range.
     """
 
     def __init__(  # noqa: PLR0913 - each is one thing a user may ask for
@@ -115,6 +118,7 @@ class Recogniser:
         bundle: str | os.PathLike[str] | None = None,
         *,
         device: str = "cpu",
+        precision: str = "auto",
         detector: str | None = None,
         detector_model: str | os.PathLike[str] | None = None,
         abstain_below: float = 0.0,
@@ -123,7 +127,11 @@ class Recogniser:
         check_device(device)
         self.bundle: Bundle = load_bundle(bundle)
         self._answering = Answering(
-            self.bundle, device=device, abstain_below=abstain_below, set_rate=set_rate
+            self.bundle,
+            device=device,
+            precision=precision,
+            abstain_below=abstain_below,
+            set_rate=set_rate,
         )
         self._one_file = threading.Lock()
         detector = detector or self.bundle.config.faces.detector
@@ -256,6 +264,7 @@ def load(  # noqa: PLR0913 - as Recogniser
     bundle: str | os.PathLike[str] | None = None,
     *,
     device: str = "cpu",
+    precision: str = "auto",
     detector: str | None = None,
     detector_model: str | os.PathLike[str] | None = None,
     abstain_below: float = 0.0,
@@ -271,6 +280,7 @@ def load(  # noqa: PLR0913 - as Recogniser
     return Recogniser(
         bundle,
         device=device,
+        precision=precision,
         detector=detector,
         detector_model=detector_model,
         abstain_below=abstain_below,
