@@ -47,10 +47,11 @@ def random_paper(size: VitSize = USUAL_SIZE) -> Path:
     Making it takes a minute, once.
     """
     name = f"random-paper-{size.width}-{size.depth}-{size.heads}-{size.inner}"
-    return kept(name, partial(_make, size))
+    return kept(name, partial(make, size))
 
 
-def _make(size: VitSize, folder: Path) -> None:
+def make(size: VitSize, folder: Path) -> None:
+    """Make all that in an empty folder."""
     _vit(size).save_pretrained(folder / "hf")
     bundle = folder / "bundle"
     bundle.mkdir()
