@@ -75,7 +75,8 @@ def _row(  # noqa: PLR0913 - each is one thing to measure with
     name: str, embed: Embed, bundle: Path, clip: Path, *, clips: int, times: int
 ) -> dict[str, Any]:
     recogniser = Recogniser(bundle, precision="f32")
-    recogniser._answering.embed = embed  # type: ignore[method-assign]
+    answering: Any = recogniser._answering
+    answering.embed = embed
     crops = _crops(bundle, clip)
     alone = seconds_of(partial(embed, crops), times=times)
     seen = seconds_of(lambda: _crops(bundle, clip), times=times)

@@ -11,31 +11,46 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import av
+from av.container import InputContainer
 
 from measuring import parser, report
 
 
 def looped(clip: Path, out: Path, *, seconds: float) -> None:
     """Write a clip over and over until it lasts so long, without encoding it again."""
-    with av.open(str(clip)) as source, av.open(str(out), "w") as target:
-        kept = [source.streams.video[0], *source.streams.audio[:1]]
+    length = _length(clip)
+    with av.open(str(clip)) as first, av.open(str(out), "w") as target:
         streams: dict[int, Any] = {
-            stream.index: target.add_stream_from_template(stream) for stream in kept
+            stream.index: target.add_stream_from_template(stream) for stream in _kept(first)
         }
-        length = (source.duration or 0) / av.time_base
-        for round_ in range(max(1, round(seconds / length))):
-            source.seek(0)
-            for packet in source.demux(*kept):
-                if packet.dts is None or packet.pts is None:
-                    continue
-                shift = round(round_ * length / packet.time_base)
-                packet.pts, packet.dts = packet.pts + shift, packet.dts + shift
-                packet.stream = streams[packet.stream.index]
-                target.mux(packet)
+        for number in range(max(1, round(seconds / length))):
+            with av.open(str(clip)) as source:
+                for packet in source.demux(*_kept(source)):
+                    if packet.dts is None or packet.pts is None:
+                        continue
+                    shift = round(number * length / packet.time_base)
+                    packet.pts, packet.dts = packet.pts + shift, packet.dts + shift
+                    packet.stream = streams[packet.stream.index]
+                    target.mux(packet)
+
+
+def _kept(source: InputContainer) -> list[Any]:
+    return [source.streams.video[0], *source.streams.audio[:1]]
+
+
+def _length(clip: Path) -> Fraction:
+    """Give the seconds from the earliest packet to the end of the latest."""
+    with av.open(str(clip)) as source:
+        found = [packet for packet in source.demux(*_kept(source)) if packet.dts is not None]
+        starts = [packet.dts * packet.time_base for packet in found]
+        ends = [(packet.dts + packet.duration) * packet.time_base for packet in found]
+    length: Fraction = max(ends) - min(starts)
+    return length
 
 
 def peak_of(*arguments: str) -> tuple[float, float]:

@@ -118,7 +118,8 @@ def read_sound(clip: Path) -> np.ndarray:
         frames = [frame.to_ndarray() for frame in container.decode(audio=0)]
         rate = container.streams.audio[0].rate
     sound = librosa.to_mono(np.concatenate(frames, axis=1).astype(np.float32))
-    return librosa.resample(sound, orig_sr=rate, target_sr=RATE)
+    resampled: np.ndarray = librosa.resample(sound, orig_sr=rate, target_sr=RATE)
+    return resampled
 
 
 def speech_features(sound: np.ndarray) -> np.ndarray:

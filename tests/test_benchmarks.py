@@ -282,9 +282,7 @@ def test_without_an_accelerator_it_is_said(
     pytest.importorskip("transformers", reason="comparing needs transformers: make reference")
     import accelerator
 
-    monkeypatch.setattr(accelerator.jax, "default_backend", lambda: "cpu")
-    monkeypatch.setattr(
-        accelerator.onnxruntime, "get_available_providers", lambda: ["CPUExecutionProvider"]
-    )
+    monkeypatch.setattr("jax.default_backend", lambda: "cpu")
+    monkeypatch.setattr("onnxruntime.get_available_providers", lambda: ["CPUExecutionProvider"])
     assert accelerator.main([]) == 0
     assert "finds one here" in capsys.readouterr().err
