@@ -77,7 +77,10 @@ def open_graph(path: Path, *, sha256: str, device: str = "cpu", precision: str =
         return _onnxruntime(path, device)
     if engine_of(precision) == OPENVINO:
         return _openvino(path, sha256, precision)
-    folder = kept(f"{sha256[:24]}-onnxruntime-{version('onnxruntime')}", partial(_quantised, path))
+    # Weights have another range where the processor would saturate.
+    kind = "vnni" if multiplies("int8") else "plain"
+    name = f"{sha256[:24]}-{kind}-onnxruntime-{version('onnxruntime')}"
+    folder = kept(name, partial(_quantised, path))
     return _onnxruntime(folder / "int8.onnx", device)
 
 

@@ -27,7 +27,10 @@ def kept(name: str, make: Callable[[Path], object]) -> Path:
         made = Path(draft) / name
         made.mkdir()
         make(made)
-        # Another process was faster; its folder is as good.
-        if not folder.is_dir():
+        try:
             made.rename(folder)
+        except OSError:
+            # Where another process was faster, its folder is as good.
+            if not folder.is_dir():
+                raise
     return folder
