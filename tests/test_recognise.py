@@ -246,6 +246,26 @@ def test_unreadable_clip_keeps_its_place(recogniser: Recogniser, answer: Predict
         assert timeless(each) == timeless(answer)
 
 
+def test_many_clips_are_answered_as_each_alone(recogniser: Recogniser, tmp_path: Path) -> None:
+    sound = sound_bytes(sine(220, seconds=1, rate=22_050), rate=22_050)
+    still = still_bytes(skimage.data.astronaut())
+    clips: list[Any] = [EXAMPLE, sound, still, str(EXAMPLE), sound, still] * 2
+    together = recogniser.predict(clips)
+    for clip, found in zip(clips, together, strict=True):
+        assert isinstance(found, Prediction)
+        assert timeless(found) == timeless(recogniser.predict(clip))
+
+
+def test_an_open_file_that_comes_twice_is_read_twice(
+    recogniser: Recogniser, answer: Prediction
+) -> None:
+    with EXAMPLE.open("rb") as file:
+        answers = recogniser.predict([file] * 4)
+    for each in answers:
+        assert isinstance(each, Prediction)
+        assert timeless(each) == timeless(answer)
+
+
 def test_one_unreadable_clip_raises(recogniser: Recogniser) -> None:
     with pytest.raises(UnreadableClip, match=r"missing\.mp4"):
         recogniser.predict("missing.mp4")

@@ -15,7 +15,7 @@ from mien.commands.evaluate import evaluate
 from mien.commands.fuse import fuse
 from mien.commands.plot import plot
 from mien.commands.report import report
-from mien.commands.shared import require_lab
+from mien.commands.shared import Precision, require_lab
 from mien.commands.timeline import timeline
 from mien.commands.train import train
 from mien.errors import InvalidArgument, MienError
@@ -64,6 +64,7 @@ def predict(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
     bundle: Bundle = None,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    precision: Precision = "auto",
     out: Annotated[
         Path | None,
         typer.Option(help="Also write here: .csv is a table, .jsonl and .json one object a line."),
@@ -86,6 +87,7 @@ def predict(
     recogniser = Recogniser(
         bundle,
         device=device,
+        precision=precision,
         detector=detector,
         detector_model=detector_model,
         abstain_below=abstain_below,

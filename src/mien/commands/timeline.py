@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from mien.commands.shared import INTERRUPTED
+from mien.commands.shared import INTERRUPTED, Precision
 
 if TYPE_CHECKING:
     from mien.timeline_files.writer import TimelineWriter
@@ -39,6 +39,7 @@ def timeline(
         Path | None, typer.Option(help="Folder of a trained model; the embedded one else.")
     ] = None,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    precision: Precision = "auto",
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the .csv and .parquet that are there.")
     ] = False,
@@ -59,7 +60,7 @@ def timeline(
     from mien.timeline_files.source import claimed_duration
 
     check_outputs(out, clip=video, resume=resume)
-    recogniser = Recogniser(bundle, device=device, abstain_below=abstain_below)
+    recogniser = Recogniser(bundle, device=device, precision=precision, abstain_below=abstain_below)
     options = TimelineOptions(window_s=window, hop_s=hop, people=people)
     facts = TimelineFacts(
         clip=video,
