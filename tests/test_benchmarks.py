@@ -151,6 +151,8 @@ def test_timeline_of_a_short_clip(tmp_path: Path, capsys: pytest.CaptureFixture[
 def test_timeline_of_what_is_no_clip(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert timeline.main([str(tmp_path / "none.mp4")]) == 1
     assert "none.mp4" in capsys.readouterr().err
+
+
 def results_of(folder: Path, name: str) -> list[dict[str, Any]]:
     """Read the rows that a benchmark has added."""
     (line,) = (folder / f"{name}.jsonl").read_text().splitlines()

@@ -1,3 +1,6 @@
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import onnxruntime
@@ -47,3 +50,18 @@ def test_file_that_is_no_graph(tmp_path: Path) -> None:
     path.write_text("hello")
     with pytest.raises(BundleMismatch, match=r"text\.onnx"):
         open_session(path)
+
+
+def test_onnx_runtime_keeps_and_sends_nothing(tmp_path: Path) -> None:
+    """Its telemetry leaves an identifier and a database of what is to be sent."""
+    places = {"HOME": "home", "XDG_CACHE_HOME": "cache", "TMPDIR": "temporary"}
+    for name in places.values():
+        (tmp_path / name).mkdir()
+    environment = {name: value for name, value in os.environ.items() if "TELEMETRY" not in name}
+    environment |= {name: str(tmp_path / folder) for name, folder in places.items()}
+    # Runners of tests, too, make it keep quiet.
+    for name in ("CI", "GITHUB_ACTIONS", "TF_BUILD", "GITLAB_CI"):
+        environment.pop(name, None)
+    script = "import mien; mien.load()"
+    subprocess.run([sys.executable, "-c", script], env=environment, check=True, timeout=120)
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []

@@ -6,6 +6,7 @@
 'default'
 """
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,10 @@ from mien.emotions import EMOTIONS
 if TYPE_CHECKING:
     from mien.recognise import Failure, Prediction, Recogniser, load, predict
     from mien.timelines import Timeline
+
+# ONNX Runtime 1.29 and later report to their makers, and keep an identifier on disk, unless this is
+# set before they are imported. mien sends nothing anywhere.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 __version__ = "0.1.0"
 __all__ = [

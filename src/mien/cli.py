@@ -15,6 +15,7 @@ from mien.commands.evaluate import evaluate
 from mien.commands.fuse import fuse
 from mien.commands.plot import plot
 from mien.commands.report import report
+from mien.commands.serve import serve
 from mien.commands.shared import Precision, require_lab
 from mien.commands.timeline import timeline
 from mien.commands.train import train
@@ -163,7 +164,7 @@ def info() -> None:
         typer.echo(line)
 
 
-for command in (timeline, plot, train, evaluate, report, fuse):
+for command in (timeline, serve, plot, train, evaluate, report, fuse):
     app.command()(command)
 app.add_typer(data_app, name="data")
 app.add_typer(bundle_app, name="bundle")

@@ -72,3 +72,56 @@ class DownloadFailed(MienError):
 
 class LeakError(TrainingDataError):
     """A tested clip, a copy of it or its speaker would be trained on."""
+
+
+class ServiceError(MienError):
+    """A request to the service cannot be answered."""
+
+
+class NotAuthorised(ServiceError):
+    """The access token is missing or wrong."""
+
+    http_status = 401
+
+
+class OriginRefused(ServiceError):
+    """A page of another place, or one that goes by another name, asks."""
+
+    http_status = 403
+
+
+class UploadTooSlow(ServiceError):
+    """A client sends too slowly to be waited for."""
+
+    http_status = 408
+
+
+class UploadTooLarge(ServiceError):
+    """An upload is larger than the service takes."""
+
+    http_status = 413
+
+
+class ClipTooLong(ServiceError):
+    """A clip lasts longer than the service takes."""
+
+    http_status = 422
+
+
+class LimitExceeded(ServiceError):
+    """Reading a clip took more time or memory than the service grants, or broke its reader."""
+
+    http_status = 422
+
+
+class ServiceBusy(ServiceError):
+    """All places are taken; the same request may succeed later."""
+
+    http_status = 503
+
+
+class ServiceFailed(ServiceError):
+    """The service refused, failed or went away, as its client sees it."""
+
+    exit_code = 1
+    http_status = 502

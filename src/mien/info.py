@@ -19,6 +19,7 @@ RUN_TIME = ("av", "numpy", "onnxruntime", "opencv-python-headless")
 EXTRAS = {
     "openvino": ("precisions bf16 and int8", "openvino"),
     "lab": ("training and 'mien embedder convert'", "keras"),
+    "serve": ("'mien serve' and mien.live.Client", "fastapi"),
     "reference": ("the tests that compare with transformers", "transformers"),
 }
 """Extra → what it is for, and a module that tells whether it is installed."""

@@ -2,57 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-
-import numpy as np
+from collections.abc import Iterable, Iterator
 
 from mien.acquaintance import Acquaintance
-from mien.answering import Answering, Floats
+from mien.answering import Answering
 from mien.media import Frame
 from mien.media.plan import Plan
 from mien.media.stream import Span, Stream
-from mien.people import Follower, Seen
-
-
-@dataclass(frozen=True, eq=False)
-class Look:
-    """What was seen in one frame; the frame itself is not kept."""
-
-    time: float
-    faces: dict[int, tuple[Seen, Floats]]
-    """By person: the face, and its embedding."""
-    before: Acquaintance
-    """Who was known before."""
-
-
-@dataclass(frozen=True, eq=False)
-class View:
-    """What is seen in one window."""
-
-    looks: Sequence[Look]
-    """One a slice; empty where there is no picture."""
-    reason: str | None
-    """Why there is none."""
-
-    def found(self, person: int) -> list[Look]:
-        """Give the looks at which a person was found."""
-        return [look for look in self.looks if person in look.faces]
-
-    def people(self, *, fewest: int) -> list[int]:
-        """Name who was found in so many looks; else who was found most often, if anybody was."""
-        counts: dict[int, int] = {}
-        for look in self.looks:
-            for person in look.faces:
-                counts[person] = counts.get(person, 0) + 1
-        often = sorted(person for person, count in counts.items() if count >= fewest)
-        return often or sorted(counts, key=lambda person: (-counts[person], person))[:1]
-
-    def embeddings(self, person: int) -> Floats:
-        """Give one embedding a slice: that of the nearest look in time that has the person."""
-        found = self.found(person)
-        nearest = (min(found, key=lambda other: abs(other.time - look.time)) for look in self.looks)
-        return np.stack([look.faces[person][1] for look in nearest])
+from mien.people import Follower
+from mien.senses import Look, View, look
 
 
 class Looks:
@@ -97,12 +55,12 @@ class Looks:
         self._go_on(wanted[-1])
         # A frame that cannot be decoded is missing; the one before it stands in.
         looks = [self._seen.get(pts) for pts in wanted]
-        known = next((look for look in looks if look), None)
+        known = next((each for each in looks if each), None)
         if known is None:
             return View((), "no picture could be decoded")
         filled = []
-        for look in looks:
-            known = look or known
+        for each in looks:
+            known = each or known
             filled.append(known)
         return View(filled, None)
 
@@ -133,13 +91,4 @@ class Looks:
             if pts is None or frame is None:
                 return
             self._last = pts
-            self._seen[pts] = self._look(frame)
-
-    def _look(self, frame: Frame) -> Look:
-        before = self._follower.known
-        faces = self._follower.look(frame)
-        if not faces:
-            return Look(frame.time, {}, before)
-        embeddings = self._answering.embed(np.stack([face.crop for face in faces]))
-        pairs = zip(faces, embeddings, strict=True)
-        return Look(frame.time, {face.person: (face, row) for face, row in pairs}, before)
+            self._seen[pts] = look(frame, follower=self._follower, answering=self._answering)

@@ -20,6 +20,7 @@ from mien.detectors import make_detector
 from mien.displays import prediction_html
 from mien.errors import InvalidArgument, UnreadableClip
 from mien.faces import Faces, follow_faces
+from mien.live_window import LiveWindow
 from mien.media import Clip, ClipSource, Frame, clip_name, open_clip
 from mien.session import check_device
 from mien.timeline import USUAL_TIMELINE, TimelineOptions, timeline
@@ -271,6 +272,20 @@ class Recogniser:
             options=options,
             start=start,
         )
+
+    def live(self, *, rate: int) -> LiveWindow:
+        """Say what is expressed now, again and again, while pictures and sound come.
+
+        Args:
+            rate: samples a second of the sound that will come.
+
+        Raises:
+            InvalidArgument: a rate that no microphone has.
+
+        >>> Recogniser().live(rate=16_000).answer() is None
+        True
+        """
+        return LiveWindow(answering=self._answering, detector=self._detector, rate=rate)
 
 
 def load(  # noqa: PLR0913 - as Recogniser

@@ -9,6 +9,9 @@ from onnxruntime.capi import onnxruntime_pybind11_state as runtime_errors
 
 from mien.errors import BundleMismatch, DeviceUnavailable, InvalidArgument
 
+# For whoever imported ONNX Runtime before mien, which would have stopped it from the start.
+onnxruntime.disable_telemetry_events()
+
 Device = Literal["cpu", "cuda"]
 
 PROVIDERS: dict[str, str] = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}

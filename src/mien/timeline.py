@@ -1,6 +1,6 @@
 """A clip of any length → windows, each answered as the piece of it would be."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -10,16 +10,16 @@ import numpy as np
 
 from mien.acquaintance import Acquaintance
 from mien.answering import Answering, Floats, Said
-from mien.detectors import Box, Detector
+from mien.detectors import Detector
 from mien.errors import InvalidArgument
-from mien.looking import Look, Looks, View
+from mien.looking import Looks
 from mien.media import ClipSource, clip_name
 from mien.media.reader import unreadable
-from mien.media.sound import SILENCE_DBFS, silent
 from mien.media.stream import Listening, Span, Stream, open_stream
 from mien.people import PEOPLE, Follower, make_follower
+from mien.senses import Heard, Told, compare, hear, tell
 from mien.speaking import MEMORY_S, STEP_S, Mouths, speech_share
-from mien.windows import Checkpoint, Sighting, Window
+from mien.windows import Checkpoint, Window
 
 SHORTEST_S, LONGEST_S = 0.05, 600.0
 """Seconds between which windows and hops lie: shorter is no clip, longer no window of one."""
@@ -140,8 +140,11 @@ def _windows(
             seen = looks.of(span)
             heard = sounds.of(span)
             if options.people == "all":
-                _compare(seen, heard, mouths)
-            rows = _rows(span, seen, heard, answering=answering, mouths=mouths)
+                compare(seen, heard, mouths)
+            rows = (
+                _row(span, told, speech=heard.speech)
+                for told in tell(seen, heard, answering=answering, mouths=mouths)
+            )
             if span.start - saved_s >= CHECKPOINT_S and (known := looks.known_before(span)):
                 saved_s = _seconds(span.start)
                 yield replace(next(rows), checkpoint=_checkpoint(saved_s, known, options))
@@ -182,31 +185,13 @@ def _checkpoint(start_s: float, known: Acquaintance, options: TimelineOptions) -
     return Checkpoint(start_s=start_s, same_from_s=start_s + warm_s, known=known.to_dict())
 
 
-@dataclass(frozen=True, eq=False)
-class _Heard:
-    """What is heard in one window."""
-
-    said: Said
-    speech: float | None
-    waveform: Floats
-    start: float
-    """Seconds from the clip's start to the first sample."""
-    rate: int
-
-    def loudness(self, time: float) -> float | None:
-        """Give the root mean square of the tenth of a second around a time."""
-        middle, reach = round((time - self.start) * self.rate), self.rate // 20
-        around = self.waveform[max(0, middle - reach) : max(0, middle + reach)]
-        return float(np.sqrt(np.mean(np.square(around)))) if around.size else None
-
-
 class _Sounds:
     """Listens to each window."""
 
     def __init__(self, stream: Stream, listening: Listening, answering: Answering) -> None:
         self._stream, self._listening, self._answering = stream, listening, answering
 
-    def of(self, span: Span) -> _Heard:
+    def of(self, span: Span) -> Heard:
         """Give what is heard in a window; windows come in their order."""
         config = self._answering.bundle.config.speech
         inside = self._stream.sound and self._stream.sound.within(*span)
@@ -218,7 +203,7 @@ class _Sounds:
             there = (inside.end - inside.start) / (span.end - span.start) if inside else 0
             share = float(there) * speech_share(waveform, config=config)
         said = self._said(waveform[: config.samples])
-        return _Heard(said, share, waveform, start, config.sample_rate)
+        return Heard(said, share, waveform, start, config.sample_rate)
 
     def _waveform(self, inside: Span) -> Floats:
         # The last packet's end is not the last sample's to the dot; none is to be lost.
@@ -228,93 +213,26 @@ class _Sounds:
     def _said(self, waveform: Floats) -> Said:
         if reason := self._answering.lacks("audio") or self._stream.audio_reason:
             return Said(None, reason)
-        if not waveform.size:
-            return Said(None, "no sound at that time")
-        if silent(waveform):
-            return Said(None, f"silent: below {SILENCE_DBFS} dBFS all through")
-        return self._answering.hear(waveform)
+        return hear(waveform, answering=self._answering)
 
 
-def _compare(view: View, heard: _Heard, mouths: Mouths) -> None:
-    """Lay mouths and sound side by side, at each look that is new."""
-    for look in view.looks:
-        loudness = heard.loudness(look.time)
-        if look.time > mouths.until and loudness is not None:
-            crops = {person: seen.crop for person, (seen, _) in look.faces.items()}
-            mouths.take(look.time, crops, loudness=loudness)
-
-
-def _rows(
-    span: Span, view: View, heard: _Heard, *, answering: Answering, mouths: Mouths
-) -> Iterator[Window]:
-    """Answer for everybody in a window; for the voice alone where nobody is."""
-    fewest = max(1, answering.bundle.config.faces.minimum_faces)
-    people = view.people(fewest=fewest)
-    if not people:
-        slices = len(view.looks)
-        reason = view.reason or f"a face in 0 of {slices} frames"
-        share = 0.0 if slices else None
-        yield _row(span, heard, heard.said, Said(None, reason), answering, found=share)
-        return
-    speaker = people[0] if len(people) == 1 else mouths.speaker()
-    for person in people:
-        found = view.found(person)
-        video = Said(None, f"a face in {len(found)} of {len(view.looks)} frames")
-        if len(found) >= fewest:
-            video = answering.see(view.embeddings(person))
-        yield _row(
-            span,
-            heard,
-            _voice_of(person, speaker, heard.said),
-            video,
-            answering,
-            found=round(len(found) / len(view.looks), 3),
-            person=person,
-            sightings=_sightings(found, person),
-        )
-
-
-def _voice_of(person: int, speaker: int | None, said: Said) -> Said:
-    """Give the voice to whom it belongs."""
-    if person == speaker or said.probabilities is None:
-        return said
-    if speaker is None:
-        return Said(None, "whose voice it is cannot be told")
-    return Said(None, f"the voice is person {speaker}'s")
-
-
-def _sightings(found: Sequence[Look], person: int) -> tuple[Sighting, ...]:
-    boxes: dict[float, Box] = {look.time: look.faces[person][0].box for look in found}
-    return tuple(Sighting(time, box) for time, box in sorted(boxes.items()))
-
-
-def _row(  # noqa: PLR0913 - each is one thing that a row says
-    span: Span,
-    heard: _Heard,
-    audio: Said,
-    video: Said,
-    answering: Answering,
-    *,
-    found: float | None,
-    person: int | None = None,
-    sightings: tuple[Sighting, ...] = (),
-) -> Window:
-    answer = answering.answer(audio, video)
+def _row(span: Span, told: Told, *, speech: float | None) -> Window:
+    answer = told.answer
     reasons = {"voice": answer.audio.reason, "face": answer.video.reason}
-    told = [f"{name}: {reason}" for name, reason in reasons.items() if reason]
+    why = [f"{name}: {reason}" for name, reason in reasons.items() if reason]
     return Window(
         start_s=_seconds(span.start),
         end_s=_seconds(span.end),
-        person=person,
+        person=told.person,
         emotion=answer.emotion,
         confidence=answer.confidence,
         probabilities=answer.probabilities,
         audio=answer.audio,
         video=answer.video,
-        faces_found=found,
-        speech=None if heard.speech is None else round(heard.speech, 3),
-        reason="; ".join(told) or None,
-        sightings=sightings,
+        faces_found=told.faces_found,
+        speech=None if speech is None else round(speech, 3),
+        reason="; ".join(why) or None,
+        sightings=told.sightings,
     )
 
 

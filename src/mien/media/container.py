@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from typing import Any, TypeAlias
 
 import av
@@ -48,6 +48,12 @@ def open_container(reader: Reader) -> InputContainer:
         reason = getattr(error, "strerror", None) or error
         what = f"expected audio or video, got something else or a damaged file ({reason})"
         raise unreadable(reader.title, what) from error
+
+
+def claimed_seconds(reader: Reader) -> float | None:
+    """Give the seconds that a clip's header claims; ``None`` where it does not."""
+    with closing(open_container(reader)) as container:
+        return None if container.duration is None else container.duration / av.time_base
 
 
 def video_stream(container: InputContainer) -> tuple[VideoStream | None, str | None]:

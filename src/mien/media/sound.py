@@ -149,6 +149,26 @@ def silent(waveform: Samples) -> bool:
     return bool(np.abs(waveform).max(initial=0.0) < 10 ** (SILENCE_DBFS / 20))
 
 
+def resampled(waveform: Samples, *, source_rate: int, rate: int) -> Samples:
+    """Bring a waveform to another rate, as the sound of a clip is.
+
+    Args:
+        waveform: one channel, full scale 1, shape = (samples,).
+        source_rate: its samples a second.
+        rate: samples a second that are wanted.
+
+    >>> resampled(np.zeros(480, np.float32), source_rate=48_000, rate=24_000).shape
+    (240,)
+    """
+    sound = Sound(rate, 2**62)
+    if waveform.size:
+        frame = av.AudioFrame.from_ndarray(waveform[np.newaxis], format="fltp", layout="mono")
+        frame.sample_rate = source_rate
+        sound._take([frame], Fraction(0))
+        sound._flush()
+    return sound.waveform
+
+
 def _mono(frame: av.AudioFrame) -> Samples:
     """Average the channels, not weighted as in a stereo downmix; full scale becomes 1."""
     if frame.format.name in _NO_NUMPY:

@@ -8,11 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import av
-
 from mien.detectors import Pixels
 from mien.media.container import (
     Packet,
+    claimed_seconds,
     decoded_pictures,
     open_container,
     packets,
@@ -57,8 +56,8 @@ def claimed_duration(clip: Path) -> float | None:
     Raises:
         UnreadableClip: the clip is missing or no media.
     """
-    with reading(clip) as reader, closing(open_container(reader)) as container:
-        return None if container.duration is None else container.duration / av.time_base
+    with reading(clip) as reader:
+        return claimed_seconds(reader)
 
 
 def surveyed(reader: Reader) -> Survey:
