@@ -56,7 +56,7 @@ def repeat(clip: Path, target: Path, *, seconds: float) -> None:
         streams = [one for one in source.streams if one.type in {"video", "audio"}]
         targets = {one.index: looped.add_stream_from_template(one) for one in streams}
         # A twentieth of a second apart: the first packets may be decoded before they are shown.
-        lap = Fraction(source.duration, av.time_base) + Fraction(1, 20)
+        lap = Fraction(source.duration or 0, av.time_base) + Fraction(1, 20)
         for number in range(math.ceil(seconds / lap)):
             source.seek(0)
             for packet in source.demux(*streams):
@@ -73,7 +73,8 @@ def cut(clip: Path, start_s: float, end_s: float, target: Path) -> None:
         streams = [*source.streams.video[:1], *source.streams.audio[:1]]
         encoders = {stream.index: _encoder(piece, stream) for stream in streams}
         source.seek(round(max(start_s - 1, 0) * av.time_base))
-        for frame in source.decode(*streams):
+        frames: Iterator[Any] = source.decode(*streams)
+        for frame in frames:
             if frame.time >= end_s + 1:
                 break
             if start_s <= frame.time < end_s:
@@ -99,7 +100,7 @@ def _moved(frame: Any, start_s: float) -> Any:
     frame.pts -= round(start_s / frame.time_base)
     frame.dts = None
     if isinstance(frame, av.VideoFrame):
-        frame.pict_type = 0
+        frame.pict_type = av.video.frame.PictureType.NONE
         return frame
     (converted,) = av.AudioResampler("s16", frame.layout, frame.sample_rate).resample(frame)
     return converted

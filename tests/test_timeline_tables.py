@@ -16,6 +16,7 @@ from pyarrow import parquet
 
 from made_windows import BUNDLE, scene, window
 from mien import Timeline
+from mien.acquaintance import Acquaintance
 from mien.columns import TIMELINE_COLUMNS
 from mien.errors import InvalidArgument
 from mien.timeline_files import TimelineFacts, missing_from, open_writers, start_of
@@ -189,7 +190,7 @@ def test_resuming_what_is_no_timeline_is_refused(tmp_path: Path, ending: str) ->
 
 
 def checkpoint(start: float) -> Checkpoint:
-    return Checkpoint(start_s=start, same_from_s=start + 12.5, known={"people": []})
+    return Checkpoint(start_s=start, same_from_s=start + 12.5, known=Acquaintance().to_dict())
 
 
 CHECKED = [
@@ -226,7 +227,7 @@ def test_a_resumed_run_begins_at_the_last_checkpoint_that_is_early_enough(
 
 
 @pytest.mark.parametrize("ending", TABLES)
-@pytest.mark.parametrize("spoilt", ["", "{}", "other", "gone"])
+@pytest.mark.parametrize("spoilt", ["", "{}", "other", "damaged", "gone"])
 def test_without_checkpoints_of_its_own_a_run_begins_at_the_start(
     tmp_path: Path, ending: str, spoilt: str
 ) -> None:
@@ -235,6 +236,8 @@ def test_without_checkpoints_of_its_own_a_run_begins_at_the_start(
     beside = tmp_path / f"t{ending}.resume"
     if spoilt == "other":
         beside.write_text(beside.read_text().replace("talk.mp4", "walk.mp4"))
+    elif spoilt == "damaged":
+        beside.write_text(beside.read_text().replace('"scene": null', '"scene": "half"'))
     elif spoilt == "gone":
         beside.unlink()
     else:

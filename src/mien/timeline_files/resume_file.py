@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from mien.acquaintance import Acquaintance
 from mien.timeline_files.facts import TimelineFacts
 from mien.timeline_files.writer import Part
 from mien.windows import Checkpoint
@@ -61,6 +62,9 @@ class ResumeFile:
             told = json.loads(self._path.read_bytes())
             if told["mien"] != self._settings:
                 return []
-            return [Checkpoint.from_dict(each) for each in told["checkpoints"]]
+            found = [Checkpoint.from_dict(each) for each in told["checkpoints"]]
+            for each in found:
+                Acquaintance.from_dict(each.known)
         except (OSError, ValueError, LookupError, TypeError):
             return []
+        return found
