@@ -7,7 +7,6 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -57,6 +56,18 @@ def engine_of(precision: str) -> str | None:
     return ONNXRUNTIME if precision == "int8" and find_spec("onnx") else None
 
 
+def version_of(engine: str) -> str:
+    """Give the version of an installed package.
+
+    >>> version_of("numpy").count(".") > 0
+    True
+    """
+    # It takes a hundredth of a second to import, and most starts do without.
+    from importlib.metadata import version  # noqa: PLC0415
+
+    return version(engine)
+
+
 def open_graph(path: Path, *, sha256: str, device: str = "cpu", precision: str = "f32") -> Graph:
     """Open an ONNX file.
 
@@ -79,7 +90,7 @@ def open_graph(path: Path, *, sha256: str, device: str = "cpu", precision: str =
         return _openvino(path, sha256, precision)
     # Weights have another range where the processor would saturate.
     kind = "vnni" if multiplies("int8") else "plain"
-    name = f"{sha256[:24]}-{kind}-onnxruntime-{version('onnxruntime')}"
+    name = f"{sha256[:24]}-{kind}-onnxruntime-{version_of('onnxruntime')}"
     folder = kept(name, partial(_quantised, path))
     return _onnxruntime(folder / "int8.onnx", device)
 
@@ -130,14 +141,14 @@ def _openvino(path: Path, sha256: str, precision: str) -> Graph:
     source = path
     if precision == "int8":
         options["DYNAMIC_QUANTIZATION_GROUP_SIZE"] = GROUP
-        name = f"{sha256[:24]}-openvino-{version('openvino')}"
+        name = f"{sha256[:24]}-openvino-{version_of('openvino')}"
         source = kept(name, partial(_compressed, core, path)) / "int8.xml"
     try:
         model = core.read_model(source)
         compiled = core.compile_model(model, "CPU", options)
     except RuntimeError as error:
         raise BundleMismatch(
-            f"{path.name} is no ONNX graph that OpenVINO {version('openvino')} can run: "
+            f"{path.name} is no ONNX graph that OpenVINO {version_of('openvino')} can run: "
             f"{str(error).splitlines()[0]}"
         ) from error
     # One call keeps all processors busy; a second one at once would only take memory.

@@ -4,7 +4,6 @@ import json
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from importlib.metadata import version
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +11,7 @@ import numpy.typing as npt
 from mien.bundle import DEFAULT_BUNDLE, Bundle, Networks
 from mien.detectors import make_detector
 from mien.faces import follow_faces
-from mien.graphs import engine_of
+from mien.graphs import engine_of, version_of
 from mien.kept import kept
 from mien.media import open_clip
 from mien.processor import multiplies
@@ -89,7 +88,7 @@ class Trial:
 def _kept_trial(bundle: Bundle, precision: str) -> Trial:
     engine = engine_of(precision) or ""
     folder = kept(
-        f"{bundle.sha256[:24]}-{precision}-{engine}-{version(engine)}-trial",
+        f"{bundle.sha256[:24]}-{precision}-{engine}-{version_of(engine)}-trial",
         lambda folder: (folder / TRIAL).write_text(json.dumps(asdict(trial(bundle, precision)))),
     )
     return Trial(**json.loads((folder / TRIAL).read_text(encoding="utf-8")))
