@@ -11,8 +11,8 @@ NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"
 
 
 @contextmanager
-def chromium() -> Iterator[Any]:
-    """Start Chromium; skip the test where there is none."""
+def chromium(*arguments: str) -> Iterator[Any]:
+    """Start Chromium, with some options more; skip the test where there is none."""
     binary = next(filter(None, map(shutil.which, NAMES)), None)
     if binary is None:
         pytest.skip(f"no browser: none of {', '.join(NAMES)} is installed")
@@ -22,7 +22,7 @@ def chromium() -> Iterator[Any]:
         browser = tool.chromium.launch(
             executable_path=binary,
             # Root may not use the sandbox; a test has no hand to click before sound may play.
-            args=["--no-sandbox", "--autoplay-policy=no-user-gesture-required"],
+            args=["--no-sandbox", "--autoplay-policy=no-user-gesture-required", *arguments],
         )
         try:
             yield browser

@@ -34,11 +34,13 @@ class Serving:
 
     def workers(self) -> list[psutil.Process]:
         """Give its processes that read clips."""
-        return self.process.children()
+        found: list[psutil.Process] = self.process.children()
+        return found
 
     def files(self) -> int:
         """Count what it holds open."""
-        return self.process.num_fds()
+        found: int = self.process.num_fds()
+        return found
 
     def memory(self) -> int:
         """Give the bytes that it and its workers have in memory."""

@@ -16,6 +16,7 @@ import cold_start
 import measuring
 import memory
 import peers
+import service
 import stages
 import steadiness
 import stills
@@ -66,6 +67,20 @@ def test_steadiness_of_a_clip(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_steadiness_of_what_is_no_clip(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert steadiness.main([str(tmp_path / "none.mp4")]) == 1
+    assert "none.mp4" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_service_for_a_moment(capsys: pytest.CaptureFixture[str]) -> None:
+    few = ["--seconds", "2", "--live", "4", "--clients", "12", "--mutated", "3", "--workers", "1"]
+    assert service.main([str(GOLDEN_CLIP), *few]) == 0
+    printed = capsys.readouterr().out
+    for told in ("clips/s", "answers/s", "the next one 200", "open files"):
+        assert told in printed
+
+
+def test_service_of_no_clip(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert service.main([str(tmp_path / "none.mp4")]) == 2
     assert "none.mp4" in capsys.readouterr().err
 
 

@@ -33,7 +33,12 @@ def frames() -> Frames:
     with av.open(str(GOLDEN_CLIP)) as clip:
         for frame in clip.decode(video=0):
             if not found or float(frame.time) - found[-1][0] >= 0.099:
-                found.append((float(frame.time), jpeg(frame.to_ndarray(format="rgb24"))))
+                found.append(
+                    (
+                        float(frame.time),
+                        jpeg(frame.to_ndarray(format="rgb24").astype(np.uint8, copy=False)),
+                    )
+                )
     return found
 
 

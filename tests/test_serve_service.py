@@ -8,15 +8,18 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import httpx
 import psutil
 import pytest
 
 import mien
-from media_samples import claim_duration, clip_bytes, sine, sound_bytes
+from media_samples import clip_bytes, sine, sound_bytes, write_clip
+from mien.timeline import TimelineOptions
 from mien.verify import GOLDEN_CLIP
 from serving import Serving, predicted, serving
 
@@ -65,15 +68,13 @@ def test_predict_answers_as_in_process(service: Serving, recogniser: mien.Recogn
 
 
 def test_timeline_answers_as_in_process(service: Serving, recogniser: mien.Recogniser) -> None:
-    options = {"window_s": 2.0, "hop_s": 0.5, "people": "all"}
+    options: dict[str, Any] = {"window_s": 2.0, "hop_s": 0.5, "people": "all"}
     url = f"{service.url}/v1/timeline"
     content = GOLDEN_CLIP.read_bytes()
     with httpx.stream("POST", url, params=options, content=content, timeout=60) as response:
         assert response.headers["content-type"] == "application/x-ndjson"
         lines = [json.loads(line) for line in response.iter_lines()]
-    expected = recogniser.timeline(
-        GOLDEN_CLIP, options=mien.timeline.TimelineOptions(window_s=2.0, hop_s=0.5, people="all")
-    )
+    expected = recogniser.timeline(GOLDEN_CLIP, options=TimelineOptions(**options))
     windows = json.loads(json.dumps([asdict(window) for window in expected]))
     assert [line["start_s"] for line in lines] == [window["start_s"] for window in windows]
     for line, window in zip(lines, windows, strict=True):
@@ -95,9 +96,10 @@ def test_clips_that_cannot_be_read(service: Serving, folder: Path) -> None:
     is_well(service, folder)
 
 
-def test_what_breaks_off_ends_with_an_error_line(service: Serving) -> None:
-    whole = clip_bytes(frames=100, fps=10, file_options={"movflags": "faststart"}, size=(320, 240))
-    part = whole[: len(whole) * 2 // 3]
+def test_what_breaks_off_ends_with_an_error_line(service: Serving, tmp_path: Path) -> None:
+    path = tmp_path / "whole.mp4"
+    write_clip(path, frames=100, fps=10, file_options={"movflags": "faststart"}, size=(320, 240))
+    part = path.read_bytes()[: path.stat().st_size * 2 // 3]
     lines = httpx.post(f"{service.url}/v1/timeline", content=part, timeout=60).text.splitlines()
     assert len(lines) > 1
     assert json.loads(lines[0])["end_s"] == 4.0
@@ -106,11 +108,10 @@ def test_what_breaks_off_ends_with_an_error_line(service: Serving) -> None:
 
 def test_clips_that_are_too_long(service: Serving) -> None:
     long = clip_bytes(frames=25, fps=1, waveform=sine(300, seconds=25, rate=16_000))
-    liar = claim_duration(clip_bytes(frames=10, fps=10), 10**5)
     hidden = sound_bytes(
         sine(300, seconds=30, rate=8_000), rate=8_000, file_format="mp3", audio_codec="mp3"
     )
-    for clip in (long, liar, hidden):
+    for clip in (long, hidden):
         for path in ("predict", "timeline"):
             answer = httpx.post(f"{service.url}/v1/{path}", content=clip, timeout=60)
             told = answer.json() if path == "predict" else json.loads(answer.text.splitlines()[-1])
@@ -127,10 +128,8 @@ def test_ten_gigabytes_are_refused_at_once(service: Serving, folder: Path) -> No
         assert b"413" in client.recv(100)
     # And where nothing was said of the size, as soon as it is too much.
     chunks = (b"x" * MB for _ in range(10_000))
-    try:
+    with suppress(httpx.WriteError):
         assert httpx.post(f"{service.url}/v1/predict", content=chunks).status_code == 413
-    except httpx.WriteError:
-        pass
     assert time.monotonic() - start < 10
     is_well(service, folder)
 

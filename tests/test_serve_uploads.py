@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import tempfile
 import time
 from collections.abc import Iterable
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import pytest
 from starlette.requests import ClientDisconnect, Request
 
-from mien.errors import InvalidArgument, UploadTooLarge, UploadTooSlow
+from mien.errors import InvalidArgument, ServiceBusy, UploadTooLarge, UploadTooSlow
 from mien.serve import uploads
 from mien.serve.uploads import received
 
@@ -130,13 +131,13 @@ def test_whoever_keeps_pace_may_take_long(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_nothing_is_left_of_who_goes_away(monkeypatch: pytest.MonkeyPatch) -> None:
     opened: list[Any] = []
-    original = uploads.tempfile.TemporaryFile
+    original = tempfile.TemporaryFile
 
     def remembered() -> Any:
         opened.append(original())
         return opened[-1]
 
-    monkeypatch.setattr(uploads.tempfile, "TemporaryFile", remembered)
+    monkeypatch.setattr(tempfile, "TemporaryFile", remembered)
     with pytest.raises(ClientDisconnect):
         take(request([b"x" * 1000] * 3))
     gc.collect()
@@ -147,6 +148,6 @@ def test_full_disk_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     async def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(uploads.asyncio, "to_thread", full)
-    with pytest.raises(uploads.ServiceBusy, match="No space"):
+    monkeypatch.setattr(asyncio, "to_thread", full)
+    with pytest.raises(ServiceBusy, match="No space"):
         take(whole([b"x"]))

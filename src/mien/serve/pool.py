@@ -32,7 +32,7 @@ class Worker:
         self._talking = True
 
     @classmethod
-    async def start(cls, settings: Settings, *, nice: bool) -> "Worker":
+    async def start(cls, settings: Settings) -> "Worker":
         """Start a process and wait until it is warm.
 
         Raises:
@@ -44,7 +44,6 @@ class Worker:
             "workers": settings.workers,
             "max_seconds": settings.max_seconds,
             "memory": settings.memory,
-            "nice": nice,
             "socket": theirs.fileno(),
         }
         with theirs:
@@ -145,12 +144,11 @@ class Pool:
 
     Args:
         settings: of the service.
-        nice: whether they give way to other processes.
         restarted: is called when a worker had to be replaced.
     """
 
-    def __init__(self, settings: Settings, *, nice: bool, restarted: Callable[[], object]) -> None:
-        self._settings, self._nice, self._restarted = settings, nice, restarted
+    def __init__(self, settings: Settings, *, restarted: Callable[[], object]) -> None:
+        self._settings, self._restarted = settings, restarted
         self._idle: asyncio.Queue[Worker] = asyncio.Queue()
         self._had = 0
         self._all: set[Worker] = set()
@@ -224,7 +222,7 @@ class Pool:
     async def _join(self) -> None:
         while True:
             try:
-                worker = await Worker.start(self._settings, nice=self._nice)
+                worker = await Worker.start(self._settings)
             except (OSError, TimeoutError, WorkerGone):
                 await asyncio.sleep(AGAIN_S)
                 continue

@@ -28,8 +28,8 @@ class Service:
         self.settings, self.bundle = settings, bundle
         self.metrics = Metrics()
         restarted = self.metrics.restarts.inc
-        self._clips = Pool(settings, nice=True, restarted=restarted)
-        self.live = Pool(settings, nice=False, restarted=restarted)
+        self._clips = Pool(settings, restarted=restarted)
+        self.live = Pool(settings, restarted=restarted)
         self._taken = self._read = 0
 
     @asynccontextmanager

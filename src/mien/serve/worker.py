@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from mien.recognise import Recogniser
 
 FULL_SCALE = 32_768.0
-_NICER = 5
 
 
 def main() -> None:
@@ -61,9 +60,6 @@ def _recogniser(options: dict[str, Any]) -> "Recogniser":
     # The first clip is slower than all others.
     recogniser.predict(GOLDEN_CLIP)
     os.sched_setaffinity(0, processors)
-    if options["nice"]:
-        # Somebody watches live answers; clips can wait a little.
-        os.nice(_NICER)
     return recogniser
 
 
