@@ -48,6 +48,16 @@ def test_of_sound_what_no_window_holds_is_dropped() -> None:
     assert kept[0].time_s == pytest.approx(10 - live.WINDOW_S)
 
 
+def test_sound_that_lies_about_its_time_takes_no_memory() -> None:
+    mailbox = Mailbox(RATE)
+    for _ in range(100):
+        mailbox.put(sound(1.0, seconds=1.0))
+    assert len(mailbox.take()) <= 2 * live.WINDOW_S
+    for _ in range(2 * live.MOST_PIECES):
+        mailbox.put(sound(1.0, seconds=0.0))
+    assert len(mailbox.take()) <= live.MOST_PIECES
+
+
 def test_age_is_told_by_what_came_the_quickest(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = iter([100.5, 101.2, 103.0, 104.0])
     monkeypatch.setattr(live.time, "monotonic", lambda: next(clock))  # type: ignore[attr-defined]
@@ -114,6 +124,7 @@ def test_late_frames_are_dropped_not_queued(service: Serving) -> None:
     [
         (["no JSON"], "first message"),
         (["[]"], "first message"),
+        ([b"bytes"], "first message"),
         (['{"rate": 1}'], "rate"),
         (['{"rate": "16000"}'], "rate"),
         (['{"rate": 16000}', "text"], "binary"),

@@ -96,6 +96,15 @@ def test_forms_that_hold_no_file(body: bytes, kind: str) -> None:
         take(whole([body], kind=kind))
 
 
+def test_headers_of_forms_take_no_memory() -> None:
+    long = form(("x" * 10**5, "a.mp4", b"x"))
+    several = b"".join(f"\r\nx-{number}: y".encode() for number in range(99))
+    many = form(("file", "a.mp4", b"x")).replace(b"\r\n\r\n", several + b"\r\n\r\n", 1)
+    for body in (long, many):
+        with pytest.raises(InvalidArgument, match="headers must be short"):
+            take(whole([body], kind=FORM))
+
+
 def test_names_are_cut_and_are_text() -> None:
     name, _ = take(whole([form(("file", "x" * 999 + ".mp4", b"x"))], kind=FORM))
     assert len(name) == uploads.LONGEST_NAME

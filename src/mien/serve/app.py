@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, FastAPI, Query, Request, Response, WebSocket
 from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import JSONResponse, StreamingResponse
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 import mien
 from mien.bundle import load_bundle
@@ -125,7 +125,7 @@ def _clip_routes(service: Service) -> APIRouter:
             stack.push_async_callback(lines.aclose)  # type: ignore[attr-defined]
             # What cannot be read at all has a status of its own.
             first = await anext(lines)
-            return StreamingResponse(_ndjson(first, lines, stack.pop_all()), media_type=NDJSON)
+            return _Lines(_ndjson(first, lines), stack.pop_all())
 
     @router.websocket("/live")
     async def live(socket: WebSocket) -> None:
@@ -183,13 +183,24 @@ def _page_routes() -> APIRouter:
     return router
 
 
+class _Lines(StreamingResponse):
+    """Sends lines, and lets go of what they come from, also when the client never took one."""
+
+    def __init__(self, lines: AsyncIterator[str], stack: AsyncExitStack) -> None:
+        super().__init__(lines, media_type=NDJSON)
+        self._stack = stack
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async with self._stack:
+            await super().__call__(scope, receive, send)
+
+
 async def _ndjson(
-    first: dict[str, Any], lines: AsyncIterator[dict[str, Any]], stack: AsyncExitStack
+    first: dict[str, Any], lines: AsyncIterator[dict[str, Any]]
 ) -> AsyncIterator[str]:
-    async with stack:
-        yield json.dumps(first) + "\n"
-        async for line in lines:
-            yield json.dumps(line) + "\n"
+    yield json.dumps(first) + "\n"
+    async for line in lines:
+        yield json.dumps(line) + "\n"
 
 
 def _example(kind: str, value: dict[str, Any]) -> dict[str, Any]:

@@ -23,6 +23,8 @@ SILENT_S = 30.0
 """Seconds without a message after which the client is taken to be gone."""
 READ_S = 5.0
 """Seconds that a client may take to read an answer, and a worker to give it."""
+MOST_PIECES = 1000
+"""Pieces of sound that wait at most: a browser's smallest have a 375th of a second."""
 POLICY, BROKEN, LATER = 1008, 1011, 1013
 """Codes that a WebSocket is closed with."""
 
@@ -37,7 +39,8 @@ class Mailbox:
     def __init__(self, rate: int) -> None:
         self._rate = rate
         self._picture: Piece | None = None
-        self._sounds: deque[Piece] = deque()
+        self._sounds: deque[Piece] = deque(maxlen=MOST_PIECES)
+        self._waiting_s = 0.0
         self._last = float("-inf")
         self._offset: float | None = None
         self._news = asyncio.Event()
@@ -57,11 +60,18 @@ class Mailbox:
             self._news.set()
         else:
             end += self._seconds(piece)
-            self._sounds.append(piece)
-            while self._sounds and self._sounds[0].time_s < end - WINDOW_S:
-                self._sounds.popleft()
+            self._keep(piece, end)
         offset = time.monotonic() - end
         self._offset = offset if self._offset is None else min(self._offset, offset)
+
+    def _keep(self, piece: Piece, end: float) -> None:
+        self._sounds.append(piece)
+        self._waiting_s += self._seconds(piece)
+        # By its time, and by how much it is, whatever time it claims.
+        while self._sounds and (
+            self._sounds[0].time_s < end - WINDOW_S or self._waiting_s > 2 * WINDOW_S
+        ):
+            self._waiting_s -= self._seconds(self._sounds.popleft())
 
     def take(self) -> list[Piece]:
         """Give what has come, sound first, and be empty."""
@@ -69,6 +79,7 @@ class Mailbox:
         self.looked_at += self._picture is not None
         self._picture = None
         self._sounds.clear()
+        self._waiting_s = 0.0
         self._news.clear()
         return pieces
 
@@ -120,9 +131,11 @@ async def live_session(socket: WebSocket, service: Service) -> None:
 
 async def _hello(socket: WebSocket, service: Service) -> int:
     async with asyncio.timeout(HELLO_S):
-        text = await socket.receive_text()
+        message = await socket.receive()
+    if message["type"] == "websocket.disconnect":
+        raise WebSocketDisconnect(message["code"])
     try:
-        hello = json.loads(text)
+        hello = json.loads(message["text"])
         rate, token = hello["rate"], hello.get("token")
     except (ValueError, TypeError, KeyError, AttributeError):
         raise InvalidArgument('the first message must be JSON such as {"rate": 48000}') from None

@@ -62,7 +62,8 @@ class Worker:
             async with asyncio.timeout(READY_S):
                 await worker._receive()
         except BaseException:
-            await worker.kill()
+            worker.kill()
+            await worker.ended()
             raise
         worker._talking = False
         return worker
@@ -118,13 +119,16 @@ class Worker:
         if error is not None:
             raise error
 
-    async def kill(self) -> None:
+    def kill(self) -> None:
         """End the process, whatever it does."""
         self._files.close()
         with suppress(ProcessLookupError):
             self._process.kill()
         if self._process.stdin is not None:
             self._process.stdin.close()
+
+    async def ended(self) -> None:
+        """Wait until the process that was killed is gone."""
         await self._process.wait()
 
     async def _answer(self, seconds: float) -> Message:
@@ -169,7 +173,9 @@ class Pool:
         for task in self._starting:
             task.cancel()
         await asyncio.gather(*self._starting, return_exceptions=True)
-        await asyncio.gather(*(worker.kill() for worker in self._all))
+        for worker in self._all:
+            worker.kill()
+        await asyncio.gather(*(worker.ended() for worker in self._all))
         self._all.clear()
 
     @asynccontextmanager
@@ -206,6 +212,7 @@ class Pool:
         if worker.idle:
             self._idle.put_nowait(worker)
             return
+        worker.kill()
         self._restarted()
         self._all.discard(worker)
         self._spawn(self._replace(worker))
@@ -216,7 +223,7 @@ class Pool:
         task.add_done_callback(self._starting.discard)
 
     async def _replace(self, worker: Worker) -> None:
-        await worker.kill()
+        await worker.ended()
         await self._join()
 
     async def _join(self) -> None:

@@ -1,7 +1,5 @@
 """From settings to a service that runs until it is told to stop."""
 
-import logging
-
 import uvicorn
 
 from mien.serve.app import make_app
@@ -25,7 +23,6 @@ def serve(settings: Settings) -> None:
         BundleError: the bundle cannot be used.
         OSError: the port cannot be had.
     """
-    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
     config = uvicorn.Config(
         make_app(settings),
         host=settings.host,

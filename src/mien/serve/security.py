@@ -1,5 +1,6 @@
 """Who may ask: names of the service, origins of pages, tokens; and what answers tell browsers."""
 
+import asyncio
 import hmac
 from collections.abc import Iterable
 from urllib.parse import urlsplit
@@ -28,6 +29,12 @@ HEADERS = {
 GUARDED = ("/v1/", "/metrics", "/openapi.json")
 """Paths that need the token where there is one; the page and its files hold no secret."""
 UNKNOWN = "other"
+TAKEN_S = 30.0
+"""Seconds that a client may take to make room for the next piece of an answer."""
+
+
+class ReaderTooSlow(Exception):
+    """A client does not take its answer."""
 
 
 class Guard:
@@ -62,7 +69,14 @@ class Guard:
             else:
                 await problem_of(error)(scope, receive, marked)
             return
-        await self._app(scope, receive, send if scope["type"] == "websocket" else marked)
+        if scope["type"] == "websocket":
+            await self._app(scope, receive, send)
+            return
+        try:
+            await self._app(scope, receive, marked)
+        except* ReaderTooSlow:
+            # uvicorn closes the connection of an answer that does not end.
+            self._metrics.errors.labels(ReaderTooSlow.__name__).inc()
 
     def _check(self, scope: Scope) -> None:
         headers = Headers(scope=scope)
@@ -82,7 +96,11 @@ class Guard:
                 for name, value in HEADERS.items():
                     headers.setdefault(name, value)
                 self._metrics.requests.labels(route, str(message["status"])).inc()
-            await send(message)
+            try:
+                async with asyncio.timeout(TAKEN_S):
+                    await send(message)
+            except TimeoutError:
+                raise ReaderTooSlow from None
 
         return marked
 
@@ -127,5 +145,7 @@ def check_token(token: str | None, settings: Settings) -> None:
     if settings.token is None:
         return
     # In a time that does not tell how much of it is right.
-    if token is None or not hmac.compare_digest(token.encode(), settings.token.encode()):
+    if token is None or not hmac.compare_digest(
+        token.encode(errors="replace"), settings.token.encode()
+    ):
         raise NotAuthorised("the access token is missing or wrong; send Authorization: Bearer ...")

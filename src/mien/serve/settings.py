@@ -79,7 +79,9 @@ class Settings:
 
         A page elsewhere that has its own name point at this machine is no page of ours.
         """
-        return None if self.token or not is_loopback(self.host) else frozenset(LOOPBACK)
+        if self.token or not is_loopback(self.host):
+            return None
+        return frozenset((*LOOPBACK, self.host.lower()))
 
 
 def is_loopback(host: str) -> bool:
@@ -98,7 +100,14 @@ def is_loopback(host: str) -> bool:
 
 def usual_workers() -> int:
     """Give one worker a processor, up to a few."""
-    return min(len(os.sched_getaffinity(0)), MOST_WORKERS)
+    return min(len(processors()), MOST_WORKERS)
+
+
+def processors() -> frozenset[int]:
+    """Give the processors that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return frozenset(os.sched_getaffinity(0))
+    return frozenset(range(os.cpu_count() or 1))
 
 
 def size_in_bytes(text: str) -> int:

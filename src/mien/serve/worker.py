@@ -11,7 +11,7 @@ import os
 import resource
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing, suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -22,6 +22,7 @@ import numpy as np
 from mien.errors import ClipTooLong, LimitExceeded, MienError
 from mien.live import PICTURE
 from mien.serve.channel import Message, packed, read_message
+from mien.serve.settings import processors
 
 if TYPE_CHECKING:
     from mien.live_window import LiveWindow, Moment
@@ -46,10 +47,10 @@ def main() -> None:
 
 def _recogniser(options: dict[str, Any]) -> "Recogniser":
     """Load the model, with as many threads as are this worker's share of the processors."""
-    processors = os.sched_getaffinity(0)
-    share = max(1, len(processors) // options["workers"])
+    usable = processors()
+    share = max(1, len(usable) // options["workers"])
     # Libraries count the processors that they may use when they are loaded.
-    os.sched_setaffinity(0, sorted(processors)[:share])
+    _keep_to(sorted(usable)[:share])
     import cv2  # noqa: PLC0415
 
     from mien.recognise import Recogniser  # noqa: PLC0415
@@ -59,8 +60,14 @@ def _recogniser(options: dict[str, Any]) -> "Recogniser":
     recogniser = Recogniser(options["bundle"])
     # The first clip is slower than all others.
     recogniser.predict(GOLDEN_CLIP)
-    os.sched_setaffinity(0, processors)
+    _keep_to(usable)
     return recogniser
+
+
+def _keep_to(usable: Iterable[int]) -> None:
+    # macOS lets nobody choose.
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, usable)
 
 
 def _limit(memory: int) -> None:
