@@ -8,7 +8,7 @@ import sys
 import tempfile
 from multiprocessing.connection import Connection, Pipe
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from mien import errors
 from mien.batch.job import Job, to_json
@@ -16,6 +16,8 @@ from mien.errors import ClipTimedOut, WorkerCrashed
 
 START_S = 300.0
 """Seconds that a process may take to start, from a slow disk under load."""
+LAST_WORDS = 2_000
+"""Bytes of what it wrote that are looked at when it ended."""
 ONE_CORE = {"MIEN_THREADS": "1", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
 
@@ -26,7 +28,7 @@ class Child:
         self._job = job
         self._process: subprocess.Popen[bytes] | None = None
         self._connection: Connection | None = None
-        self._noise = tempfile.TemporaryFile()  # noqa: SIM115 - open as long as this
+        self._noise: BinaryIO | None = None
 
     def ask(self, path: Path) -> dict[str, Any]:
         """Have a clip answered.
@@ -40,8 +42,6 @@ class Child:
             MienError: the process cannot work at all.
         """
         connection = self._connection or self._start()
-        self._noise.truncate(0)
-        self._noise.seek(0)
         return self._exchange(connection, os.fsencode(path), self._job.timeout_s)
 
     def close(self) -> None:
@@ -49,12 +49,14 @@ class Child:
         if self._process is not None:
             self._process.kill()
             self._process.wait()
-        if self._connection is not None:
-            self._connection.close()
-        self._process = self._connection = None
+        for opened in (self._connection, self._noise):
+            if opened is not None:
+                opened.close()
+        self._process = self._connection = self._noise = None
 
     def _start(self) -> Connection:
         ours, theirs = Pipe()
+        self._noise = tempfile.TemporaryFile()  # noqa: SIM115 - open as long as the process
         command = [sys.executable, "-m", "mien.batch.engine", str(theirs.fileno())]
         self._process = subprocess.Popen(  # noqa: S603 - our own module
             command,
@@ -84,10 +86,10 @@ class Child:
         raise ClipTimedOut(f"it took longer than {limit_s:g} s; give more with --timeout")
 
     def _ended(self) -> str:
-        assert self._process is not None  # noqa: S101 - it has been started
+        assert self._process is not None and self._noise is not None  # noqa: S101 - see _start
         code = self._process.wait()
-        self.close()
-        self._noise.seek(0)
+        self._noise.seek(max(0, self._noise.seek(0, os.SEEK_END) - LAST_WORDS))
         last = self._noise.read().decode(errors="replace").strip().rpartition("\n")[2]
+        self.close()
         how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with {code}"
         return f"{how}: {last[:200]}" if last else how

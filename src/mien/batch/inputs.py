@@ -8,11 +8,44 @@ from typing import Any, NamedTuple
 from mien.batch.places import Place, Queries, open_place, told
 from mien.errors import InvalidArgument
 
-SOUNDS = frozenset(".aac .aif .aiff .flac .m4a .mka .mp3 .oga .ogg .opus .wav .wma".split())
-PICTURES = frozenset(".avif .bmp .jpeg .jpg .png .tif .tiff .webp".split())
+SOUNDS = frozenset(
+    [
+        ".aac",
+        ".aif",
+        ".aiff",
+        ".flac",
+        ".m4a",
+        ".mka",
+        ".mp3",
+        ".oga",
+        ".ogg",
+        ".opus",
+        ".wav",
+        ".wma",
+    ]
+)
+PICTURES = frozenset([".avif", ".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"])
 VIDEOS = frozenset(
-    ".3gp .asf .avi .flv .gif .m2ts .m4v .mkv .mov .mp4 .mpeg .mpg .mts .mxf .ogv .ts .webm .wmv"
-    "".split()
+    [
+        ".3gp",
+        ".asf",
+        ".avi",
+        ".flv",
+        ".gif",
+        ".m2ts",
+        ".m4v",
+        ".mkv",
+        ".mov",
+        ".mp4",
+        ".mpeg",
+        ".mpg",
+        ".mts",
+        ".mxf",
+        ".ogv",
+        ".ts",
+        ".webm",
+        ".wmv",
+    ]
 )
 CLIP_ENDINGS = SOUNDS | PICTURES | VIDEOS
 """Which files of a folder are clips; what a glob or a manifest names is taken whatever its name."""

@@ -46,6 +46,10 @@ class Worker:
         planned: Sequence[Planned] = self._part(chunk.part)[chunk.start : chunk.stop]
         return write_chunk(self._job.work, chunk, [self.answer(clip) for clip in planned])
 
+    def close(self) -> None:
+        """End the process."""
+        self._child.close()
+
     def answer(self, clip: Planned) -> Outcome:
         """Answer one clip, however it ends."""
         started = time.perf_counter()
