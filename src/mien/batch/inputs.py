@@ -9,7 +9,7 @@ from mien.batch.places import Place, Queries, open_place, told
 from mien.errors import InvalidArgument
 
 SOUNDS = frozenset(
-    [
+    {
         ".aac",
         ".aif",
         ".aiff",
@@ -22,11 +22,11 @@ SOUNDS = frozenset(
         ".opus",
         ".wav",
         ".wma",
-    ]
+    }
 )
-PICTURES = frozenset([".avif", ".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"])
+PICTURES = frozenset({".avif", ".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 VIDEOS = frozenset(
-    [
+    {
         ".3gp",
         ".asf",
         ".avi",
@@ -45,7 +45,7 @@ VIDEOS = frozenset(
         ".ts",
         ".webm",
         ".wmv",
-    ]
+    }
 )
 CLIP_ENDINGS = SOUNDS | PICTURES | VIDEOS
 """Which files of a folder are clips; what a glob or a manifest names is taken whatever its name."""
