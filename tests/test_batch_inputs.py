@@ -11,7 +11,7 @@ import pytest
 from pyarrow import parquet
 
 from mien.batch.inputs import Entry, entries
-from mien.batch.places import Place, fetched, open_place, queries_of, write_whole
+from mien.batch.places import Place, access_of, fetched, open_place, write_whole
 from mien.batch.plan import Sizes, chunks_of, make_plan, part_numbers, read_part
 from mien.batch.seen import Seen
 from mien.errors import InvalidArgument
@@ -24,7 +24,7 @@ def touch(*paths: Path) -> None:
 
 
 def clips(*inputs: str | Path) -> list[str]:
-    return [entry.clip for entry in entries(map(str, inputs), queries={})]
+    return [entry.clip for entry in entries(map(str, inputs), access={})]
 
 
 def test_folder_gives_clips_by_name_without_what_is_hidden_or_no_clip(tmp_path: Path) -> None:
@@ -38,7 +38,7 @@ def test_folder_is_walked_lazily(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     opened: list[str] = []
     scandir = os.scandir
     monkeypatch.setattr(os, "scandir", lambda path: opened.append(path) or scandir(path))
-    assert next(entries([str(tmp_path)], queries={})).clip == f"{tmp_path}/a/1.mp4"
+    assert next(entries([str(tmp_path)], access={})).clip == f"{tmp_path}/a/1.mp4"
     assert opened == [str(tmp_path), f"{tmp_path}/a"]
 
 
@@ -51,7 +51,7 @@ def test_links_to_folders_do_not_lead_round(tmp_path: Path) -> None:
 def test_glob_takes_whatever_it_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     touch(tmp_path / "a" / "1.dat", tmp_path / "2.dat")
     monkeypatch.chdir(tmp_path)
-    found = list(entries(["**/*.dat"], queries={}))
+    found = list(entries(["**/*.dat"], access={}))
     assert sorted(entry.clip for entry in found) == ["2.dat", "a/1.dat"]
     assert sorted(entry.url for entry in found) == [f"{tmp_path}/2.dat", f"{tmp_path}/a/1.dat"]
 
@@ -59,7 +59,7 @@ def test_glob_takes_whatever_it_names(tmp_path: Path, monkeypatch: pytest.Monkey
 def test_one_clip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     touch(tmp_path / "1.mp4")
     monkeypatch.chdir(tmp_path)
-    assert list(entries(["1.mp4"], queries={})) == [Entry("1.mp4", f"{tmp_path}/1.mp4")]
+    assert list(entries(["1.mp4"], access={})) == [Entry("1.mp4", f"{tmp_path}/1.mp4")]
 
 
 @pytest.mark.parametrize("ending", [".csv", ".parquet"])
@@ -70,7 +70,7 @@ def test_manifest_names_clips_from_its_own_folder(tmp_path: Path, ending: str) -
         manifest.write_text("id,clip\n" + "".join(f"{n},{c}\n" for n, c in enumerate(cells)))
     else:
         parquet.write_table(pa.table({"id": [1, 2, 3, 4], "clip": cells}), manifest)
-    found = list(entries([str(manifest)], queries={}))
+    found = list(entries([str(manifest)], access={}))
     assert [entry.clip for entry in found] == cells
     assert [entry.url for entry in found] == [
         f"{tmp_path}/a.mp4",
@@ -114,11 +114,14 @@ def test_scheme_that_nobody_knows() -> None:
         clips("gopher://x/y")
 
 
-def test_queries_stay_out_of_urls() -> None:
-    place = open_place("s3://bucket/a?access_key=k&secret_key=s&region=x")
+def test_keys_and_options_stay_out_of_urls() -> None:
+    place = open_place("s3://key:secret@bucket/a?region=x")
     assert place.url == "s3://bucket/a"
-    assert queries_of([place]) == {"s3://bucket": "access_key=k&secret_key=s&region=x"}
-    assert (place / "b").query == place.query
+    assert access_of([place]) == {"s3://bucket": "s3://key:secret@bucket?region=x"}
+    assert (place / "b").access == place.access
+    assert open_place("s3://bucket/c", access_of([place])).access == place.access
+    assert open_place("abfss://files@account.example/a").url == "abfss://files@account.example/a"
+    assert open_place("s3://bucket/what?.mp4").url == "s3://bucket/what?.mp4"
 
 
 def test_whole_file_or_none(tmp_path: Path) -> None:

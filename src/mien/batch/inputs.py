@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
-from mien.batch.places import Place, Queries, open_place, told
+from mien.batch.places import Access, Place, open_place, told
 from mien.errors import InvalidArgument
 
 SOUNDS = frozenset(
@@ -62,7 +62,7 @@ class Entry(NamedTuple):
     """Where it is: an absolute path, or a URL."""
 
 
-def entries(inputs: Iterable[str], *, queries: Queries) -> Iterator[Entry]:
+def entries(inputs: Iterable[str], *, access: Access) -> Iterator[Entry]:
     """List clips lazily, in an order that is the same each time.
 
     A folder gives the clips in it and in the folders below, hidden ones left out, each named as
@@ -72,18 +72,18 @@ def entries(inputs: Iterable[str], *, queries: Queries) -> Iterator[Entry]:
     Args:
         inputs: folders, globs, manifests (CSV or Parquet with a column ``clip``) and clips; local
             paths or URLs.
-        queries: what is known of the stores.
+        access: what is known of the stores.
 
     Raises:
         InvalidArgument: there is nothing, or it cannot be listed or read.
 
-    >>> list(entries(["/no/such/*.mp4"], queries={}))
+    >>> list(entries(["/no/such/*.mp4"], access={}))
     Traceback (most recent call last):
     mien.errors.InvalidArgument: no clips at /no/such/*.mp4; ...
     """
     for name in inputs:
         none = True
-        for entry in _entries(name, queries):
+        for entry in _entries(name, access):
             none = False
             yield entry
         if none:
@@ -94,14 +94,14 @@ def entries(inputs: Iterable[str], *, queries: Queries) -> Iterator[Entry]:
             )
 
 
-def _entries(name: str, queries: Queries) -> Iterator[Entry]:
-    place = open_place(name, queries)
+def _entries(name: str, access: Access) -> Iterator[Entry]:
+    place = open_place(name, access)
     shown = name if place.is_local else place.url
     kind = _kind(place)
     if kind == "folder":
         return _walk(place, shown)
     if kind == "file" and os.path.splitext(place.url)[1].lower() in MANIFEST_ENDINGS:  # noqa: PTH122
-        return _of_manifest(place, queries)
+        return _of_manifest(place, access)
     if kind == "file":
         return iter([Entry(shown, place.url)])
     return _glob(place, name)
@@ -156,13 +156,13 @@ def _glob(place: Place, name: str) -> Iterator[Entry]:
         yield Entry(f"{root}{path}", f"{root}{path}")
 
 
-def _of_manifest(place: Place, queries: Queries) -> Iterator[Entry]:
+def _of_manifest(place: Place, access: Access) -> Iterator[Entry]:
     folder = place.url.rpartition("/")[0]
     for number, cell in enumerate(_cells(place), 1):
         if not cell:
             raise InvalidArgument(f"{place.url}, row {number}: the clip has no name; give it one")
         lead = "" if "://" in cell or cell.startswith("/") else f"{folder}/"
-        yield Entry(cell, open_place(f"{lead}{cell}", queries).url)
+        yield Entry(cell, open_place(f"{lead}{cell}", access).url)
 
 
 def _cells(place: Place) -> Iterator[str]:

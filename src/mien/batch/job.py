@@ -29,7 +29,7 @@ class Job:
     """How often a clip is tried again after its process died or took too long."""
     timeout_s: float = 120.0
     """Seconds that a clip may take."""
-    queries: Mapping[str, str] = field(default_factory=dict)
+    access: Mapping[str, str] = field(default_factory=dict)
     engine: str = ENGINE
     """What answers clips: ``module:function``, as :mod:`mien.batch.engine` tells."""
 
@@ -100,7 +100,7 @@ def beside(job: Job) -> Place:
     """Find the first folder that this job may use: its own, or that name with 2, 3, … after it."""
     place, number = job.out, 2
     while why_not(replace(job, out=place)):
-        place = Place(f"{job.out.url}-{number}", job.out.query)
+        place = Place(f"{job.out.url}-{number}", job.out.access)
         number += 1
     return place
 

@@ -3,18 +3,18 @@
 import os
 import tempfile
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Any, Self
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl
 
 from mien.errors import InvalidArgument
 
-Queries = Mapping[str, str]
-"""Root of a store, such as ``s3://bucket`` → what its URL told after the question mark."""
+Access = Mapping[str, str]
+"""Root of a store, such as ``s3://bucket`` → the same with keys and options, as it was given."""
 
 WORK = "_work"
 """Folder of what is not the user's; readers of Parquet folders skip names with this beginning."""
@@ -25,11 +25,12 @@ class Place:
     """A file or folder, wherever it is; sent to other machines as it is."""
 
     url: str
-    """A local path, absolute; or a URL without its query, which may hold secrets."""
-    query: str = ""
+    """A local path, absolute; or a URL without what may be secret: it stands in tables."""
+    access: str = ""
+    """URL by which its store is opened, where that is not simply its root."""
 
     def __truediv__(self, name: str) -> "Place":
-        return Place(f"{self.url.rstrip('/')}/{name}", self.query)
+        return Place(f"{self.url.rstrip('/')}/{name}", self.access)
 
     @property
     def is_local(self) -> bool:
@@ -39,15 +40,19 @@ class Place:
     @property
     def filesystem(self) -> Any:
         """The ``pyarrow.fs.FileSystem`` that holds it."""
-        return _filesystem(_root(self.url), self.query)[0]
+        return self._opened[0]
 
     @property
     def path(self) -> str:
         """Where it is in its file system."""
-        root = _root(self.url)
-        base: str = _filesystem(root, self.query)[1]
-        rest = self.url[len(root) :].strip("/") if root else self.url
-        return f"{base.rstrip('/')}/{rest}" if root else rest
+        if self.is_local:
+            return self.url
+        base: str = self._opened[1]
+        return f"{base.rstrip('/')}/{self.url[len(_root(self.url)) :].strip('/')}"
+
+    @property
+    def _opened(self) -> tuple[Any, str]:
+        return _filesystem(self.access or _root(self.url))
 
     @property
     def name(self) -> str:
@@ -95,38 +100,44 @@ class Place:
                 self.filesystem.delete_dir(self.path)
 
 
-def open_place(where: str | os.PathLike[str], queries: Queries | None = None) -> Place:
+def open_place(where: str | os.PathLike[str], access: Access | None = None) -> Place:
     """Understand a path or URL; nothing is looked at.
 
     Args:
-        where: a local path, ``file://``, or a URL that ``pyarrow.fs`` or fsspec knows. After a
-            question mark it may tell how to get there: ``s3://bucket/clips?region=eu-west-1``.
-        queries: what is known of stores already.
+        where: a local path, ``file://``, or a URL that ``pyarrow.fs`` or fsspec knows. It may tell
+            how to get there: ``s3://key:secret@bucket/clips?region=eu-west-1``.
+        access: what is known of stores already.
 
     >>> open_place("s3://bucket/clips?region=eu-west-1")
-    Place(url='s3://bucket/clips', query='region=eu-west-1')
-    >>> open_place("s3://bucket/a.mp4", {"s3://bucket": "region=eu-west-1"}).query
-    'region=eu-west-1'
+    Place(url='s3://bucket/clips', access='s3://bucket?region=eu-west-1')
+    >>> open_place("s3://key:secret@bucket/a.mp4").url
+    's3://bucket/a.mp4'
     """
-    text = os.fspath(where)
-    if text.startswith("file://"):
-        text = text.removeprefix("file://")
+    text = os.fspath(where).removeprefix("file://")
     if "://" not in text:
-        # A bundle of other people's files is where it is, whatever links lead there.
-        return Place(os.path.abspath(text))  # noqa: PTH100 - Path would resolve no "..", or links
-    url, mark, query = text.partition("?")
-    if mark and not parse_qsl(query):
-        url, query = text, ""
-    return Place(url.rstrip("/"), query or (queries or {}).get(_root(url), ""))
+        # Links are left as they are: a clip is where its user says.
+        return Place(os.path.abspath(text))  # noqa: PTH100
+    text, mark, query = text.partition("?")
+    if not parse_qsl(query):
+        # The question mark is part of a name.
+        text, query = f"{text}{mark}{query}", ""
+    scheme, _, rest = text.partition("://")
+    store, slash, path = rest.partition("/")
+    keys, _, host = store.rpartition("@")
+    if ":" not in keys:
+        keys, host = "", store
+    url = f"{scheme}://{host}{slash}{path}".rstrip("/")
+    told = f"{scheme}://{store}" + (f"?{query}" if query else "") if keys or query else ""
+    return Place(url, told or (access or {}).get(_root(url), ""))
 
 
-def queries_of(places: list[Place]) -> dict[str, str]:
+def access_of(places: Iterable[Place]) -> dict[str, str]:
     """Give what URLs told of their stores.
 
-    >>> queries_of([open_place("s3://bucket/clips?region=eu-west-1")])
-    {'s3://bucket': 'region=eu-west-1'}
+    >>> access_of([open_place("s3://bucket/clips?region=eu-west-1")])
+    {'s3://bucket': 's3://bucket?region=eu-west-1'}
     """
-    return {_root(place.url): place.query for place in places if place.query}
+    return {_root(place.url): place.access for place in places if place.access}
 
 
 def write_whole(place: Place, write: Callable[[Any], object], *, work: Place) -> None:
@@ -186,24 +197,25 @@ def told(place: Place, what: str) -> Iterator[None]:
 
 
 def _root(url: str) -> str:
-    parts = urlsplit(url) if "://" in url else None
-    return f"{parts.scheme}://{parts.netloc}" if parts else ""
+    scheme, mark, rest = url.partition("://")
+    return f"{scheme}{mark}{rest.partition('/')[0]}"
 
 
 @lru_cache(maxsize=64)
-def _filesystem(root: str, query: str) -> tuple[Any, str]:
+def _filesystem(root: str) -> tuple[Any, str]:
     import pyarrow  # noqa: PLC0415
     from pyarrow import fs  # noqa: PLC0415
 
-    if not root:
+    if "://" not in root:
         return fs.LocalFileSystem(), ""
     try:
-        found = fs.FileSystem.from_uri(f"{root}?{query}" if query else root)
+        found = fs.FileSystem.from_uri(root)
     except (pyarrow.ArrowInvalid, ValueError) as error:
         return _by_fsspec(root, str(error))
     except OSError as error:
         raise InvalidArgument(
-            f"cannot open {root} ({str(error).splitlines()[0]}); check the URL and the credentials"
+            f"cannot open {open_place(root).url} ({str(error).splitlines()[0]}); check the URL and "
+            "the credentials"
         ) from error
     return found[0], found[1]
 
@@ -216,7 +228,8 @@ def _by_fsspec(root: str, why: str) -> tuple[Any, str]:
         found, base = fsspec.core.url_to_fs(root)
     except (ImportError, ValueError) as error:
         raise InvalidArgument(
-            f"cannot open {root} ({why.splitlines()[0]}; {error}); name a local path, or a URL "
-            "that pyarrow or an installed fsspec package knows, such as s3://bucket/folder"
+            f"cannot open {open_place(root).url} ({why.splitlines()[0]}; {error}); name a local "
+            "path, or a URL that pyarrow or an installed fsspec package knows, such as "
+            "s3://bucket/folder"
         ) from error
     return PyFileSystem(FSSpecHandler(found)), base

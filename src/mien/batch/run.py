@@ -68,7 +68,7 @@ def _there(job: Job, inputs: Sequence[str], *, cluster: Cluster, into_new: bool)
 
 def _prepare(job: Job, inputs: Sequence[str], *, into_new: bool) -> tuple[Job, Plan]:
     _require_pyarrow_and_ray()
-    found = entries(inputs, queries=job.queries)
+    found = entries(inputs, access=job.access)
     first = next(found)
     if into_new:
         job = replace(job, out=beside(job))

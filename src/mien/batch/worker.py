@@ -62,7 +62,7 @@ class Worker:
         return outcome
 
     def _try(self, clip: Planned, attempt: int) -> Outcome:
-        place = open_place(clip.url, self._job.queries)
+        place = open_place(clip.url, self._job.access)
         try:
             facts = _facts(clip.url, self._job)
             with fetched(place) as path:
@@ -105,7 +105,7 @@ def _facts(url: str, job: Job) -> dict[str, Any]:
     Raises:
         OSError: it is not there.
     """
-    place = open_place(url, job.queries)
+    place = open_place(url, job.access)
     if place.is_local:
         found = os.stat(url)  # noqa: PTH116 - the name need not be text
         return {"size": found.st_size, "mtime": datetime.fromtimestamp(found.st_mtime, UTC)}

@@ -63,7 +63,7 @@ def batch(
     import mien
     from mien.batch.job import Job
     from mien.batch.pipeline import Cluster
-    from mien.batch.places import open_place, queries_of
+    from mien.batch.places import open_place, access_of
     from mien.batch.run import run_batch
     from mien.batch.summary import summary_lines
     from mien.bundle import load_bundle
@@ -78,7 +78,7 @@ def batch(
         timeline=timeline,
         retries=retries,
         timeout_s=timeout,
-        queries=queries_of(places),
+        access=access_of(places),
     )
     cluster = Cluster(address=address, workers=workers, gpus_per_worker=gpus_per_worker)
     try:
