@@ -14,6 +14,7 @@ from mien.session import PROVIDERS
 
 RUN_TIME = ("av", "numpy", "onnxruntime", "opencv-python-headless")
 EXTRAS = {
+    "batch": ("'mien batch'", "ray"),
     "lab": ("training and 'mien embedder convert'", "keras"),
     "reference": ("the tests that compare with transformers", "transformers"),
 }

@@ -4,7 +4,7 @@ import os
 import tempfile
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
@@ -155,7 +155,8 @@ def write_whole(place: Place, write: Callable[[Any], object], *, work: Place) ->
                 write(stream)
             part.filesystem.move(part.path, place.path)
         except BaseException:
-            part.filesystem.delete_file(part.path)
+            with suppress(OSError):
+                part.filesystem.delete_file(part.path)
             raise
 
 
