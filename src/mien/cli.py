@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 
 import mien
+from mien.commands.batch import batch
 from mien.commands.data import data_app
 from mien.commands.evaluate import evaluate
 from mien.commands.fuse import fuse
@@ -165,6 +166,7 @@ def info() -> None:
 
 
 for command in (timeline, serve, plot, train, evaluate, report, fuse):
+for command in (timeline, batch, plot, train, evaluate, report, fuse):
     app.command()(command)
 app.add_typer(data_app, name="data")
 app.add_typer(bundle_app, name="bundle")

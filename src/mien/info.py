@@ -18,6 +18,7 @@ from mien.trial import trusted_precision
 RUN_TIME = ("av", "numpy", "onnxruntime", "opencv-python-headless")
 EXTRAS = {
     "openvino": ("precisions bf16 and int8", "openvino"),
+    "batch": ("'mien batch'", "ray"),
     "lab": ("training and 'mien embedder convert'", "keras"),
     "serve": ("'mien serve' and mien.live.Client", "fastapi"),
     "reference": ("the tests that compare with transformers", "transformers"),
