@@ -165,8 +165,7 @@ def info() -> None:
         typer.echo(line)
 
 
-for command in (timeline, serve, plot, train, evaluate, report, fuse):
-for command in (timeline, batch, plot, train, evaluate, report, fuse):
+for command in (timeline, batch, serve, plot, train, evaluate, report, fuse):
     app.command()(command)
 app.add_typer(data_app, name="data")
 app.add_typer(bundle_app, name="bundle")

@@ -63,7 +63,7 @@ def batch(
     import mien
     from mien.batch.job import Job
     from mien.batch.pipeline import Cluster
-    from mien.batch.places import open_place, access_of
+    from mien.batch.places import access_of, open_place
     from mien.batch.run import run_batch
     from mien.batch.summary import summary_lines
     from mien.bundle import load_bundle
