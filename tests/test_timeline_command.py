@@ -113,11 +113,11 @@ def test_all_files_in_one_pass(
 
 def test_options_reach_the_engine(use: Use, clip: Path, tmp_path: Path) -> None:
     chosen = ["--window", "6", "--hop", "0.5", "--people", "all", "--bundle", "b"]
-    more = ["--device", "cuda", "--abstain-below", "0.4"]
+    more = ["--device", "cuda", "--precision", "f32", "--abstain-below", "0.4"]
     assert run("timeline", clip, *outs(tmp_path, ".csv"), *chosen, *more) == 0
     bundle, options, source, windows = Engine.asked
     assert (bundle, source) == (Path("b"), clip)
-    assert options == {"device": "cuda", "abstain_below": 0.4}
+    assert options == {"device": "cuda", "precision": "f32", "abstain_below": 0.4}
     assert windows == Options(6.0, 0.5, "all")
 
 
