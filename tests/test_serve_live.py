@@ -9,10 +9,12 @@ import httpx
 import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
+from websockets.typing import Origin
 
 from media_samples import numbered, still_bytes
 from mien.errors import ServiceFailed
 from mien.live import PATH, PICTURE, SOUND, Client, Piece, pack
+from mien.live_window import WINDOW_S
 from mien.serve import live
 from mien.serve.live import Mailbox
 from serving import Serving, serving
@@ -45,14 +47,14 @@ def test_of_sound_what_no_window_holds_is_dropped() -> None:
         mailbox.put(sound(step / 10))
     kept = mailbox.take()
     assert kept[-1] == sound(9.9)
-    assert kept[0].time_s == pytest.approx(10 - live.WINDOW_S)
+    assert kept[0].time_s == pytest.approx(10 - WINDOW_S)
 
 
 def test_sound_that_lies_about_its_time_takes_no_memory() -> None:
     mailbox = Mailbox(RATE)
     for _ in range(100):
         mailbox.put(sound(1.0, seconds=1.0))
-    assert len(mailbox.take()) <= 2 * live.WINDOW_S
+    assert len(mailbox.take()) <= 2 * WINDOW_S
     for _ in range(2 * live.MOST_PIECES):
         mailbox.put(sound(1.0, seconds=0.0))
     assert len(mailbox.take()) <= live.MOST_PIECES
@@ -171,6 +173,6 @@ def test_there_are_no_more_sessions_than_workers(service: Serving) -> None:
 def test_pages_of_other_places_open_no_session(service: Serving) -> None:
     with (
         pytest.raises(Exception, match="403"),
-        connect(address(service) + PATH, origin="https://there.example"),
+        connect(address(service) + PATH, origin=Origin("https://there.example")),
     ):
         pytest.fail("it opened")

@@ -1,12 +1,13 @@
 """Whatever a client makes of the OpenAPI description, answers are as it says."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, Phase, settings
 from schemathesis.checks import not_a_server_error
-from schemathesis.openapi.checks import (
+from schemathesis.specs.openapi.checks import (
     content_type_conformance,
     response_schema_conformance,
     status_code_conformance,
@@ -45,5 +46,5 @@ schema = schemathesis.pytest.from_fixture("described")
     suppress_health_check=list(HealthCheck),
     derandomize=True,
 )
-def test_answers_are_as_described(case: schemathesis.Case) -> None:
+def test_answers_are_as_described(case: schemathesis.Case[Any]) -> None:
     case.call_and_validate(checks=CHECKS, timeout=60)

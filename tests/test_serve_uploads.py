@@ -101,7 +101,7 @@ def test_headers_of_forms_take_no_memory() -> None:
     several = b"".join(f"\r\nx-{number}: y".encode() for number in range(99))
     many = form(("file", "a.mp4", b"x")).replace(b"\r\n\r\n", several + b"\r\n\r\n", 1)
     for body in (long, many):
-        with pytest.raises(InvalidArgument, match="headers must be short"):
+        with pytest.raises(InvalidArgument, match="header"):
             take(whole([body], kind=FORM))
 
 
@@ -132,9 +132,9 @@ def test_slow_clients_are_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_whoever_keeps_pace_may_take_long(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(uploads, "PATIENCE_S", 0.1)
+    monkeypatch.setattr(uploads, "PATIENCE_S", 1.0)
     chunk = b"x" * uploads.SLOWEST
-    _, data = take(whole([chunk] * 6, wait=0.05))
+    _, data = take(whole([chunk] * 6, wait=0.25))
     assert len(data) == 6 * len(chunk)
 
 

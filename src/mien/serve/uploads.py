@@ -6,7 +6,6 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, BinaryIO
 
 from fastapi import Request
@@ -22,8 +21,6 @@ SLOWEST = 16_000
 """Bytes a second that it must send beyond that."""
 AROUND = 2**16
 """Bytes that the wrapping of a multipart body may take."""
-LONGEST_HEADER, MOST_HEADERS = 4096, 16
-"""Characters of a header of a form's part, and headers of a part: they are kept in memory."""
 LONGEST_NAME = 200
 """Characters of a file name that are kept."""
 
@@ -144,18 +141,13 @@ class _Form:
         """Give what the parser calls."""
         return {
             "on_part_begin": self._headers.clear,
-            "on_header_field": partial(self._extend, self._field),
-            "on_header_value": partial(self._extend, self._value),
+            "on_header_field": lambda data, start, end: self._field.extend(data[start:end]),
+            "on_header_value": lambda data, start, end: self._value.extend(data[start:end]),
             "on_header_end": self._header,
             "on_headers_finished": self._begin,
             "on_part_data": self._part,
             "on_part_end": self._end,
         }
-
-    def _extend(self, part: bytearray, data: bytes, start: int, end: int) -> None:
-        part.extend(data[start:end])
-        if len(part) > LONGEST_HEADER or len(self._headers) > MOST_HEADERS:
-            raise InvalidArgument("the form's headers must be short, as those of browsers are")
 
     def _header(self) -> None:
         self._headers[bytes(self._field).lower()] = bytes(self._value)
