@@ -4,6 +4,7 @@ import os
 import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -37,7 +38,12 @@ def test_folder_is_walked_lazily(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     touch(tmp_path / "a" / "1.mp4", tmp_path / "b" / "2.mp4")
     opened: list[str] = []
     scandir = os.scandir
-    monkeypatch.setattr(os, "scandir", lambda path: opened.append(path) or scandir(path))
+
+    def noting(path: str) -> Any:
+        opened.append(path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", noting)
     assert next(entries([str(tmp_path)], access={})).clip == f"{tmp_path}/a/1.mp4"
     assert opened == [str(tmp_path), f"{tmp_path}/a"]
 
