@@ -4,6 +4,7 @@ import os
 import resource
 from collections import Counter
 from dataclasses import replace
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pyarrow as pa
@@ -11,7 +12,6 @@ import pytest
 from pyarrow import parquet
 
 from media_samples import sine, sound_bytes
-from mien.batch import child as child_module
 from mien.batch.child import Child
 from mien.batch.chunks import Tally, has_chunk, read_chunk, starts_of, write_chunk
 from mien.batch.job import Job, beside, claim, from_json, to_json
@@ -106,7 +106,7 @@ def test_process_that_nobody_ends_ends_itself(
     job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     child = Child(replace(job, timeout_s=-9.5))
-    monkeypatch.setattr(child_module.Connection, "poll", lambda *_: True)
+    monkeypatch.setattr(Connection, "poll", lambda *_: True)
     with pytest.raises(WorkerCrashed, match=r"SIGALRM"):
         child.ask(Path(clip(tmp_path, "hang.mp4").url))
 

@@ -1,5 +1,6 @@
 """The plan's pieces through Ray Data: a pool of workers on one machine or on a cluster."""
 
+import json
 import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -7,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from mien import errors
 from mien.batch.chunks import Tally, starts_of
 from mien.batch.job import Job
 from mien.batch.parts import done_parts, finish_part
@@ -24,6 +26,8 @@ QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    # Its notes on retries and restarts, which are no news here, would break up the progress bar.
+    "RAY_BACKEND_LOG_LEVEL": "fatal",
 }
 
 
@@ -60,6 +64,7 @@ def connected(address: str | None) -> Iterator[Any]:
         raise MissingDependency(
             "mien batch needs Ray: pip install 'mien[batch]', or '.[batch]' in a clone"
         ) from error
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
     own: dict[str, Any] = {"include_dashboard": False, "_node_ip_address": "127.0.0.1"}
     options = {"address": "local", **own} if address is None else {"address": address}
     try:
@@ -185,8 +190,11 @@ def _answers(job: Job, left: Sequence[Chunk], cluster: Cluster) -> Iterator[tupl
     )
     for table in answered.iter_batches(batch_size=None, prefetch_batches=0, batch_format="pyarrow"):
         for row in table.to_pylist():
-            tally = Tally.of_json(row.pop("tally"))
-            yield Chunk(**row), tally
+            tally, refused = row.pop("tally"), row.pop("refused")
+            if refused:
+                kind, message = json.loads(refused)
+                raise getattr(errors, kind)(message)
+            yield Chunk(**row), Tally.of_json(tally)
 
 
 def _all(gpus_per_worker: float) -> int:
@@ -212,11 +220,8 @@ def _one_line() -> Iterator[None]:
     try:
         yield
     except exceptions.RayTaskError as error:
-        cause: BaseException | None = error.cause
-        while cause is not None and not isinstance(cause, MienError):
-            cause = getattr(cause, "cause", None) or cause.__cause__
-        if isinstance(cause, MienError):
-            raise cause from None
+        if isinstance(error.cause, MienError):
+            raise error.cause from None
         raise
     except exceptions.RayError as error:
         raise ClusterUnavailable(

@@ -1,5 +1,6 @@
 """One worker of a job: pieces of the plan → their answers, each piece in a file of its own."""
 
+import json
 import os
 import socket
 import time
@@ -15,7 +16,7 @@ from mien.batch.parts import is_done
 from mien.batch.places import fetched, open_place
 from mien.batch.plan import Chunk, Planned, read_part
 from mien.batch.rows import Outcome, as_text
-from mien.errors import ClipTimedOut, WorkerCrashed
+from mien.errors import ClipTimedOut, MienError, WorkerCrashed
 
 
 class Worker:
@@ -28,16 +29,25 @@ class Worker:
         self._name = f"{socket.gethostname()}:{os.getpid()}"
 
     def __call__(self, asked: Any) -> Any:
-        """Answer some pieces: a table of their places → what came of each.
+        """Answer some pieces: a table of their places → the same with what came of each.
 
-        Raises:
-            MienError: answers cannot be written, or the bundle cannot be used here.
+        What stops the whole job, as a full disk does, is told in the column ``refused`` and not
+        raised: Ray would try again, and then tell it in many lines.
         """
         import pyarrow  # noqa: PLC0415
 
-        chunks = [Chunk(**row) for row in asked.to_pylist()]
-        tallies = [self._answer(chunk).as_json() for chunk in chunks]
-        return asked.append_column("tally", pyarrow.array(tallies, pyarrow.string()))
+        tallies: list[str | None] = []
+        refused: list[str | None] = []
+        for row in asked.to_pylist():
+            try:
+                tallies.append(self._answer(Chunk(**row)).as_json())
+                refused.append(None)
+            except MienError as error:
+                tallies.append(None)
+                refused.append(json.dumps([type(error).__name__, str(error)]))
+        for name, values in (("tally", tallies), ("refused", refused)):
+            asked = asked.append_column(name, pyarrow.array(values, pyarrow.string()))
+        return asked
 
     def _answer(self, chunk: Chunk) -> Tally:
         if has_chunk(self._job.work, chunk) or is_done(self._job.out, chunk.part):
