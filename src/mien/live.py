@@ -9,6 +9,7 @@ import json
 import math
 import struct
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
@@ -91,6 +92,7 @@ class Client:
         self._address = url.rstrip("/").removesuffix(PATH) + PATH
         self._hello = {"rate": rate} | ({} if token is None else {"token": token})
         self._socket: Any = None
+        self._open = ExitStack()
 
     def __enter__(self) -> Self:
         try:
@@ -100,13 +102,15 @@ class Client:
             raise MissingDependency(
                 "mien.live.Client needs websockets: pip install 'mien[serve]'"
             ) from error
-        try:
-            # JPEG does not become smaller.
-            self._socket = connect(self._address, compression=None)
-        except (OSError, WebSocketException) as error:
-            raise ServiceFailed(f"{self._address}: {error}; is mien serve running?") from error
-        self._socket.send(json.dumps(self._hello))
-        self.receive(timeout_s=_OPENING_S)
+        with ExitStack() as opening:
+            try:
+                # JPEG does not become smaller.
+                self._socket = opening.enter_context(connect(self._address, compression=None))
+            except (OSError, WebSocketException) as error:
+                raise ServiceFailed(f"{self._address}: {error}; is mien serve running?") from error
+            self._socket.send(json.dumps(self._hello))
+            self.receive(timeout_s=_OPENING_S)
+            self._open = opening.pop_all()
         return self
 
     def __exit__(
@@ -115,7 +119,7 @@ class Client:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._socket.close()
+        self._open.close()
 
     def send_picture(self, jpeg: bytes, *, time_s: float) -> None:
         """Send a picture.
