@@ -160,7 +160,7 @@ def test_timeline_of_a_short_clip(tmp_path: Path, capsys: pytest.CaptureFixture[
     # The clip of 3.8 s twice, a twentieth of a second apart.
     assert found["windows"] == 5
     assert found["seconds"] == pytest.approx(7.65, abs=0.1)
-    assert found["times_predict"] > 1
+    assert found["times_predict"] > 0
     assert 100 < found["peak_mib_by_minutes"]["0.05"] < 1000
     assert found["hardware"]["cores"] > 0
 
