@@ -72,7 +72,7 @@ def test_steadiness_of_what_is_no_clip(tmp_path: Path, capsys: pytest.CaptureFix
 
 @pytest.mark.slow
 def test_service_for_a_moment(capsys: pytest.CaptureFixture[str]) -> None:
-    few = ["--seconds", "2", "--live", "4", "--clients", "12", "--mutated", "3", "--workers", "1"]
+    few = ["--seconds", "1", "--live", "3", "--clients", "4", "--mutated", "1", "--workers", "1"]
     assert service.main([str(GOLDEN_CLIP), *few]) == 0
     printed = capsys.readouterr().out
     for told in ("clips/s", "answers/s", "the next one 200", "open files"):
