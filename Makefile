@@ -2,6 +2,7 @@
 # make test   install what tests need and run them
 # make check  format, lint, types, import rules
 # make bundle train the embedded bundle anew from MIEN_DATA (hours on two cores); goes on where it stopped
+# make benchmark  measure time and memory, into benchmark/results; MIEN_DATA gives a 720p clip
 # make lock   write constraints.txt anew from the registry's newest versions
 
 VENV := .venv
@@ -12,7 +13,7 @@ PYTHON ?= $(firstword $(foreach name,python3 python3.13 python3.12 python3.11,$(
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 EXAMPLE := src/mien/bundles/astronaut.mp4
 
-.PHONY: demo test check bundle reference lock clean
+.PHONY: demo test check bundle benchmark reference lock clean
 
 demo: $(VENV)/.run
 	@$(BIN)/mien predict $(EXAMPLE)
@@ -31,6 +32,10 @@ bundle: $(VENV)/.test
 		"fer2013.zip: make bundle MIEN_DATA=..."; exit 1; }
 	@$(BIN)/mien train $(MIEN_DATA)/ravdess $(MIEN_DATA)/fer2013.zip --preset mien --resume \
 		--out src/mien/bundles/default --work bundle.work
+
+benchmark: $(VENV)/.reference
+	@for quantity in stages end_to_end cold_start memory training accelerator peers; do \
+		$(BIN)/python benchmark/$$quantity.py || exit; done
 
 reference: $(VENV)/.reference
 

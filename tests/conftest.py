@@ -14,6 +14,6 @@ WHOLE = {"test_light", "test_benchmarks"}
 def _few_members(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the light voice have three members for six: half of its training step's compilation."""
     light = sys.modules.get("mien.lab.light")
-    if light is not None and request.module.__name__ not in WHOLE:
+    if light is not None and request.path.stem not in WHOLE:
         monkeypatch.setattr(light, "LISTENERS", 1)
         monkeypatch.setattr(light, "COUNTERS", 1)

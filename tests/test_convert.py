@@ -12,7 +12,7 @@ import onnxruntime
 import pytest
 
 from mien.errors import InvalidArgument, NoEmbedder
-from mien.lab.convert import MATRICES_A_BLOCK, convert
+from mien.lab.convert import convert
 from tiny_vit import CONFIG, DEPTH, WIDTH, random_tensors, shapes, tensors, write_folder
 
 
@@ -109,7 +109,9 @@ def test_int8_is_a_quarter_of_the_size_and_close(
     assert small.bytes < 0.3 * full.bytes
     model = onnx.load(tmp_path / "small.onnx")
     nodes = [node.op_type for node in model.graph.node]
-    assert nodes.count("MatMulInteger") == MATRICES_A_BLOCK * depth
+    assert (
+        nodes.count("MatMulInteger") == 6 * depth
+    )  # query, key, value, output, two of the perceptron
     # Two to resize, one to embed patches, two of attention a block.
     assert nodes.count("MatMul") == 3 + 2 * depth
     metadata = {prop.key: prop.value for prop in model.metadata_props}

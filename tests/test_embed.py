@@ -30,6 +30,22 @@ def test_more_than_a_batch_is_the_same_as_one_by_one(embedder: Embedder) -> None
     np.testing.assert_allclose(together, alone, atol=1e-4)
 
 
+def test_equal_crops_are_computed_once(embedder: Embedder, monkeypatch: pytest.MonkeyPatch) -> None:
+    one, other, third = crops(3)
+    pictures = np.stack([one, other, one, one, third, other])
+    alone = np.concatenate([embedder.embed(picture[None]) for picture in pictures])
+    run = embedder._run
+    sizes: list[int] = []
+
+    def counted(values: np.ndarray) -> np.ndarray:
+        sizes.append(len(values))
+        return run(values)
+
+    monkeypatch.setattr(embedder, "_run", counted)
+    np.testing.assert_allclose(embedder.embed(pictures), alone, atol=1e-4)
+    assert sizes == [3]
+
+
 def test_no_crops_give_no_rows(embedder: Embedder) -> None:
     assert embedder.embed(crops(0)).shape == (0, embedder.width)
 

@@ -1,16 +1,26 @@
 """Who is in each frame: numbers that stay, by a detector that is told what to find."""
 
 import itertools
+import json
 from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
 
+from mien.acquaintance import Acquaintance, Person
 from mien.config import FacesConfig
 from mien.detectors import Box, Pixels
 from mien.errors import InvalidArgument
 from mien.faces import follow_faces, shrunk
-from mien.people import ALIKE, Everybody, Largest, appearance, make_follower
+from mien.people import (
+    ALIKE,
+    Everybody,
+    Largest,
+    appearance,
+    is_alike,
+    make_follower,
+    seen_again,
+)
 
 CONFIG = FacesConfig()
 SIZE = (360, 640)
@@ -91,6 +101,42 @@ def test_after_a_cut_nobody_is_taken_for_who_stood_there() -> None:
     assert numbers(follower, Painted(0.0, {square(60): RED}, ground=20)) == {"red": 1}
     assert numbers(follower, Painted(0.1, {square(60): BLUE}, ground=220)) == {"blue": 2}
     assert numbers(follower, Painted(0.2, {square(60): RED}, ground=20)) == {"red": 1}
+
+
+def test_somebody_else_in_the_same_place_is_somebody_else_though_no_cut_is_seen() -> None:
+    follower = Everybody(CONFIG, Sees())
+    assert numbers(follower, Painted(0.0, {square(60): RED})) == {"red": 1}
+    assert numbers(follower, Painted(0.2, {square(60): BLUE})) == {"blue": 2}
+    assert numbers(follower, Painted(0.4, {square(60): RED})) == {"red": 1}
+
+
+def test_a_light_that_fades_makes_nobody_new() -> None:
+    shades = [tuple(round(value * share) for value in RED) for share in np.linspace(1, 0.5, 40)]
+    image = np.random.default_rng(0).uniform(0.8, 1.2, (48, 48, 1))
+    crops = [np.minimum(image * np.array(shade), 255).astype(np.uint8) for shade in shades]
+    likeness = [float(appearance(crop) @ appearance(crops[0])) for crop in crops]
+    assert min(likeness) < ALIKE
+    who = Person(1, square(60), 0.0, appearance(crops[0]), appearance(crops[0]))
+    for crop in crops:
+        looks = appearance(crop)
+        assert is_alike(who, looks)
+        who = seen_again(who, square(60), 0.1, looks)
+        assert float(np.linalg.norm(who.appearance)) == pytest.approx(1, abs=1e-6)
+
+
+def test_what_is_known_of_people_can_be_stored_and_gone_on_with() -> None:
+    follower, frames = Everybody(CONFIG, Sees()), []
+    for step in range(12):
+        faces = {square(60 + 10 * step): RED} | ({square(500): BLUE} if step % 5 else {})
+        frames.append(Painted(step / 5, faces, ground=20 if step < 8 else 220))
+    looks = [(follower.known, follower.look(frame)) for frame in frames]
+    for start in (0, 3, 8):
+        stored = json.loads(json.dumps(looks[start][0].to_dict()))
+        later = Everybody(CONFIG, Sees(), Acquaintance.from_dict(stored))
+        for frame, (_, asked) in zip(frames[start:], looks[start:], strict=True):
+            found = later.look(frame)
+            assert [(one.person, one.box) for one in found] == [(o.person, o.box) for o in asked]
+        assert later.known.to_dict() == follower.known.to_dict()
 
 
 def test_one_face_is_followed_though_a_larger_one_comes() -> None:

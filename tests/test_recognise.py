@@ -93,7 +93,7 @@ def test_each_answer_is_tempered(
 
 
 def test_set_is_by_the_threshold_of_the_rate_asked_for(tmp_path: Path) -> None:
-    bundle = calibrated(tmp_path / "b", clips=30, thresholds=(0.9,) * 40 + (0.3,) * 9 + (0.0,))
+    bundle = calibrated(tmp_path / "b", clips=30, thresholds=(0.9,) * 40 + (0.15,) * 9 + (0.0,))
     for rate, size in ((0.8, 1), (0.9, 2), (0.99, 8)):
         found = Recogniser(bundle, set_rate=rate).predict(EXAMPLE)
         assert found.probabilities
@@ -242,6 +242,26 @@ def test_unreadable_clip_keeps_its_place(recogniser: Recogniser, answer: Predict
     assert bad.to_dict()["error"]["type"] == "UnreadableClip"
     assert "<bytes>" in bad.message
     for each in (good, again):
+        assert isinstance(each, Prediction)
+        assert timeless(each) == timeless(answer)
+
+
+def test_many_clips_are_answered_as_each_alone(recogniser: Recogniser, tmp_path: Path) -> None:
+    sound = sound_bytes(sine(220, seconds=1, rate=22_050), rate=22_050)
+    still = still_bytes(skimage.data.astronaut())
+    clips: list[Any] = [EXAMPLE, sound, still, str(EXAMPLE), sound, still] * 2
+    together = recogniser.predict(clips)
+    for clip, found in zip(clips, together, strict=True):
+        assert isinstance(found, Prediction)
+        assert timeless(found) == timeless(recogniser.predict(clip))
+
+
+def test_an_open_file_that_comes_twice_is_read_twice(
+    recogniser: Recogniser, answer: Prediction
+) -> None:
+    with EXAMPLE.open("rb") as file:
+        answers = recogniser.predict([file] * 4)
+    for each in answers:
         assert isinstance(each, Prediction)
         assert timeless(each) == timeless(answer)
 

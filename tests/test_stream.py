@@ -96,10 +96,17 @@ def test_two_readers_of_one_file_take_turns() -> None:
 
 
 @pytest.mark.parametrize(
-    ("file_format", "options"), [("mp4", {"movflags": "faststart"}), ("matroska", {})]
+    ("file_format", "options", "more"),
+    [
+        ("mp4", {"movflags": "faststart"}, {}),
+        ("mp4", {"movflags": "frag_keyframe+empty_moov"}, {"video_options": {"g": "20"}}),
+        ("matroska", {}, {}),
+        ("avi", {}, {"codec": "mpeg4", "audio_codec": "pcm_s16le"}),
+        ("avi", {}, {"audio_codec": "pcm_s16le", "video_options": {"bf": "2"}}),
+    ],
 )
 def test_a_file_that_breaks_off_is_told(
-    file_format: str, options: dict[str, str], tmp_path: Path
+    file_format: str, options: dict[str, str], more: dict[str, Any], tmp_path: Path
 ) -> None:
     tone = sine(300, seconds=10, rate=RATE)
     write_clip(
@@ -111,6 +118,7 @@ def test_a_file_that_breaks_off_is_told(
         rate=RATE,
         file_format=file_format,
         file_options=options,
+        **more,
     )
     whole = (tmp_path / "whole").read_bytes()
     with open_stream(whole, sample_rate=RATE) as stream:
@@ -225,6 +233,16 @@ def test_what_an_edit_list_cuts_off_is_neither_shown_nor_missed() -> None:
     with open_stream(cut, sample_rate=RATE) as stream:
         assert stream.duration == 2
         assert stream.broken is None
+
+
+@pytest.mark.parametrize("keys", [10, 250])
+def test_an_edit_list_that_only_moves_the_start_breaks_nothing(keys: int) -> None:
+    params = f"bframes=0:scenecut=0:keyint={keys}"
+    clip = clip_bytes(frames=80, video_options={"x264-params": params})
+    late = patch_box(clip, "elst", 12, struct.pack(">I", 20 * 1024))
+    with open_stream(late, sample_rate=RATE) as stream:
+        assert stream.broken is None
+        assert stream.duration == 6
 
 
 @pytest.mark.parametrize("rate", [RATE, 48_000])
@@ -377,3 +395,23 @@ def test_hours_without_sound_take_no_memory() -> None:
         tracemalloc.stop()
     assert stream.duration > 30_000
     assert peak < 2**22
+
+
+@pytest.mark.parametrize("rate", [RATE, 48_000])
+def test_sound_that_is_asked_for_late_is_the_same_and_what_is_before_is_not_kept(rate: int) -> None:
+    noise = np.random.default_rng(0).uniform(-0.5, 0.5, (1, 60 * rate)).astype(np.float32)
+    clip = clip_bytes(
+        frames=0, waveform=noise, rate=rate, audio_codec="pcm_s16le", file_format="matroska"
+    )
+    with open_stream(clip, sample_rate=RATE) as stream:
+        with stream.listening() as listening:
+            for second in range(0, 56, 2):
+                asked = listening.between(Fraction(second), Fraction(second + 4))
+        with stream.listening() as listening:
+            tracemalloc.start()
+            late = listening.between(Fraction(54), Fraction(58))
+            _, peak = tracemalloc.get_traced_memory()
+            tracemalloc.stop()
+    np.testing.assert_array_equal(late, asked)
+    # All of it would be 3.8 MB.
+    assert peak < 2 * 2**20

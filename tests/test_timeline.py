@@ -1,10 +1,13 @@
 """The windows of a long clip: where they lie, that each is answered as its piece would be."""
 
 import itertools
+import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +24,8 @@ from mien.errors import InvalidArgument, UnreadableClip
 from mien.recognise import Recogniser
 from mien.timeline import REST, TimelineOptions, spans_of
 from mien.verify import GOLDEN_CLIP
-from mien.windows import Window
+from mien.windows import Checkpoint, Window
+from timeline import repeat
 
 DATA = os.environ.get("MIEN_DATA")
 needs_data = pytest.mark.skipif(DATA is None, reason="MIEN_DATA names no folder of data")
@@ -39,10 +43,14 @@ def clips(pattern: str) -> list[Path]:
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        ({"window_s": 0.0}, "window_s must be seconds above 0"),
-        ({"window_s": float("nan")}, "window_s must be seconds above 0"),
-        ({"window_s": 0.1, "hop_s": 0.1}, "at least 0.2"),
-        ({"hop_s": -1.0}, "hop_s must be seconds above 0"),
+        ({"window_s": 0.0}, "window_s must be 0.05 to 600 seconds, not 0"),
+        ({"window_s": float("nan")}, "window_s must be 0.05 to 600 seconds, not nan"),
+        ({"window_s": 0.04, "hop_s": 0.04}, "window_s must be 0.05 to 600 seconds, not 0.04"),
+        ({"window_s": 601.0}, "window_s must be 0.05 to 600 seconds, not 601"),
+        ({"window_s": float("inf")}, "window_s must be 0.05 to 600 seconds, not inf"),
+        ({"hop_s": -1.0}, "hop_s must be 0.05 to 600 seconds, not -1"),
+        ({"hop_s": 0.049}, "hop_s must be 0.05 to 600 seconds, not 0.049"),
+        ({"window_s": 600.0, "hop_s": 600.1}, "hop_s must be 0.05 to 600 seconds, not 600.1"),
         ({"hop_s": 5.0}, "hop_s must be at most window_s"),
         ({"people": "some"}, "largest or all"),
     ],
@@ -65,12 +73,12 @@ def test_a_clip_that_is_not_there_is_told(recogniser: Recogniser, tmp_path: Path
 @given(
     st.fractions(0, 60, max_denominator=1000),
     st.sampled_from([0.2, 0.5, 1.0, 2.5, 4.0, 7.3]),
-    st.floats(0.05, 1),
+    st.floats(0.25, 1),
 )
 @settings(deadline=None)
 def test_windows_cover_the_clip(duration: Fraction, window: float, share: float) -> None:
     hop = round(window * share, 3)
-    spans = spans_of(duration, options=TimelineOptions(window_s=window, hop_s=hop))
+    spans = list(spans_of(duration, options=TimelineOptions(window_s=window, hop_s=hop)))
     assert spans[0].start == 0
     assert duration - REST <= spans[-1].end <= duration
     lengths = {span.end - span.start for span in spans}
@@ -228,6 +236,61 @@ def test_a_file_that_breaks_off_gives_its_windows_and_then_an_error(
     assert len(list(recogniser.timeline(whole))) == 7
 
 
+def saved(rows: list[Window]) -> list[Checkpoint]:
+    """Give the checkpoints, as they come back from a file."""
+    found = [row.checkpoint.to_dict() for row in rows if row.checkpoint]
+    return [Checkpoint.from_dict(json.loads(json.dumps(each))) for each in found]
+
+
+def test_a_run_that_goes_on_says_the_same_and_looks_at_nothing_before(
+    recogniser: Recogniser, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mien.timeline.CHECKPOINT_S", 3)
+    repeat(GOLDEN_CLIP, tmp_path / "clip.mp4", seconds=11)
+    ask = partial(recogniser.timeline, tmp_path / "clip.mp4")
+    rows = list(ask())
+    checkpoints = saved(rows)
+    assert [each.start_s for each in checkpoints] == [3.0, 6.0]
+    for checkpoint in checkpoints:
+        assert checkpoint.same_from_s == checkpoint.start_s
+        later = list(ask(start=checkpoint))
+        assert later[0].start_s == checkpoint.start_s
+        assert min(seen.time_s for seen in later[0].sightings) >= checkpoint.start_s
+        same = [replace(row, checkpoint=None) for row in rows[-len(later) :]]
+        assert [replace(row, checkpoint=None) for row in later] == same
+
+
+@needs_data
+@pytest.mark.slow
+def test_people_and_voices_are_the_same_when_a_run_goes_on(
+    recogniser: Recogniser, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mien.timeline.CHECKPOINT_S", 4)
+    for module in ("timeline", "speaking"):
+        monkeypatch.setattr(f"mien.{module}.MEMORY_S", 3.0)
+    left, right = clips("hdtf_*.mp4")
+    side_by_side(left, right, tmp_path / "both.mp4")
+    repeat(tmp_path / "both.mp4", tmp_path / "long.mp4", seconds=16)
+    ask = partial(
+        recogniser.timeline,
+        tmp_path / "long.mp4",
+        options=TimelineOptions(hop_s=2, people="all"),
+    )
+    rows = list(ask())
+    checkpoint = saved(rows)[0]
+    assert (checkpoint.start_s, checkpoint.same_from_s) == (4.0, 11.5)
+    later = [row.row() for row in ask(start=checkpoint) if row.start_s >= 11.5]
+    assert later == [row.row() for row in rows if row.start_s >= 11.5]
+    assert [row["person"] for row in later] == [1, 2]
+    assert all("voice" in str(row["reason"]) for row in later)
+
+
+def test_what_is_no_checkpoint_is_refused(recogniser: Recogniser) -> None:
+    wrong = Checkpoint(start_s=0.0, same_from_s=0.0, known={"people": [{"box": "here"}]})
+    with pytest.raises(InvalidArgument, match="start must be the checkpoint of a window"):
+        recogniser.timeline(GOLDEN_CLIP, start=wrong)
+
+
 @needs_data
 @pytest.mark.slow
 def test_two_people_keep_their_numbers_and_nobody_has_the_other_s_voice(
@@ -272,13 +335,32 @@ def side_by_side(left: Path, right: Path, target: Path) -> None:
 PEAK = """
 import sys
 from pathlib import Path
+from time import process_time
 import mien
+from mien.timeline import TimelineOptions
 recogniser = mien.load()
-count = sum(1 for _ in recogniser.timeline(sys.argv[1]))
+next(recogniser.timeline(sys.argv[2]))
+start = process_time()
+windows = recogniser.timeline(sys.argv[1], options=TimelineOptions(hop_s=float(sys.argv[3])))
+next(windows)
+first = process_time() - start
+count = 1 + sum(1 for _ in windows)
 # What getrusage tells is that of the process which started this one, where that was larger.
 status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
-print(count, int(status["VmHWM"].split()[0]) // 1024)
+print(count, int(status["VmHWM"].split()[0]) // 1024, first)
 """
+
+
+def measured(clip: Path, *, hop_s: float = 1.0) -> tuple[int, int, float]:
+    """Count a clip's windows in a process of its own.
+
+    Returns:
+        The count, the most memory in MiB, seconds of work before the first window.
+    """
+    run = [sys.executable, "-c", PEAK, str(clip), str(GOLDEN_CLIP), str(hop_s)]
+    done = subprocess.run(run, capture_output=True, check=True, text=True)
+    windows, peak, first = done.stdout.split()
+    return int(windows), int(peak), float(first)
 
 
 @pytest.mark.slow
@@ -288,10 +370,20 @@ def test_memory_does_not_grow_with_the_clip(tmp_path: Path) -> None:
         clip = tmp_path / f"{seconds}.mp4"
         tone = sine(220, seconds=seconds, rate=16_000)
         write_clip(clip, frames=10 * seconds, fps=10, size=(320, 240), waveform=tone)
-        run = [sys.executable, "-c", PEAK, str(clip)]
-        done = subprocess.run(run, capture_output=True, check=True, text=True)
-        windows, peaks[seconds] = map(int, done.stdout.split())
+        windows, peaks[seconds], _ = measured(clip)
         assert windows == seconds - 3
     # The frames alone of what is longer would be 600 MB.
     assert peaks[300] < peaks[30] + 100
     assert peaks[300] < 700
+
+
+@pytest.mark.slow
+def test_half_a_day_of_silent_black_is_answered_from_the_first_second_on(tmp_path: Path) -> None:
+    black = np.zeros((48, 64, 3), np.uint8)
+    hours = 12 * 3600
+    times = range(0, hours, 8)
+    write_clip(tmp_path / "black.mp4", times=list(times), image_of_frame=lambda _: black)
+    windows, peak, first = measured(tmp_path / "black.mp4", hop_s=4.0)
+    assert windows == hours // 4
+    assert first < 1
+    assert peak < 400

@@ -2,6 +2,8 @@
 
 import csv
 import json
+import math
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,21 +16,25 @@ from pyarrow import parquet
 
 from made_windows import BUNDLE, scene, window
 from mien import Timeline
+from mien.acquaintance import Acquaintance
 from mien.columns import TIMELINE_COLUMNS
 from mien.errors import InvalidArgument
-from mien.timeline_files import TimelineFacts, open_writers
-from mien.windows import COLUMNS, Window
+from mien.timeline_files import TimelineFacts, missing_from, open_writers, start_of
+from mien.windows import COLUMNS, Checkpoint, Window
 
 FACTS = TimelineFacts(clip=Path("talk.mp4"), window_s=4.0, hop_s=1.0, people="all", bundle=BUNDLE)
 ROWS = list(scene(60))
 TABLES = [".csv", ".parquet"]
 
 
-def write(path: Path, rows: list[Window], **options: Any) -> None:
+def write(path: Path, rows: list[Window], *, stop: bool = False, **options: Any) -> None:
     facts = options.pop("facts", FACTS)
-    with open_writers([path], facts, **options) as (writer,):
+    stopped = pytest.raises(KeyboardInterrupt) if stop else nullcontext()
+    with stopped, open_writers([path], facts, **options) as (writer,):
         for row in rows:
             writer.write(row)
+        if stop:
+            raise KeyboardInterrupt
 
 
 def rows_of(path: Path) -> list[dict[str, Any]]:
@@ -117,7 +123,7 @@ def test_csv_is_whole_after_each_row(tmp_path: Path) -> None:
 def test_resumed_table_is_that_of_one_run(tmp_path: Path, ending: str, stop: int) -> None:
     once, twice = tmp_path / f"once{ending}", tmp_path / f"t{ending}"
     write(once, ROWS)
-    write(twice, ROWS[:stop])
+    write(twice, ROWS[:stop], stop=True)
     write(twice, ROWS, resume=True)
     assert rows_of(twice) == rows_of(once)
     if ending == ".csv":
@@ -127,7 +133,7 @@ def test_resumed_table_is_that_of_one_run(tmp_path: Path, ending: str, stop: int
 def test_rows_before_the_last_window_are_kept_not_written_again(tmp_path: Path) -> None:
     for ending in TABLES:
         path = tmp_path / f"t{ending}"
-        write(path, ROWS[:10])
+        write(path, ROWS[:10], stop=True)
         changed = [replace(row, speech=0.125) for row in ROWS]
         write(path, changed, resume=True)
         speech = [row["speech"] for row in rows_of(path)]
@@ -140,7 +146,7 @@ def test_rows_before_the_last_window_are_kept_not_written_again(tmp_path: Path) 
 def test_csv_that_was_torn_off_in_a_row_is_resumed(tmp_path: Path, torn: int) -> None:
     once, path = tmp_path / "once.csv", tmp_path / "t.csv"
     write(once, ROWS)
-    write(path, ROWS[:30])
+    write(path, ROWS[:30], stop=True)
     lines = path.read_bytes().splitlines(keepends=True)
     path.write_bytes(b"".join(lines[:-1]) + lines[-1][:torn])
     write(path, ROWS, resume=True)
@@ -177,10 +183,97 @@ def test_resuming_what_is_no_timeline_is_refused(tmp_path: Path, ending: str) ->
     path.write_text("clip,happy\na.mp4,1\n")
     with pytest.raises(InvalidArgument, match="--resume"):
         write(path, ROWS, resume=True)
-    write(tmp_path / "t.csv", ROWS)
+    write(tmp_path / "t.csv", ROWS, stop=True)
     (tmp_path / "t.csv").write_text("clip,happy\na.mp4,1\n")
     with pytest.raises(InvalidArgument, match="does not begin with a timeline's columns"):
         write(tmp_path / "t.csv", ROWS, resume=True)
+
+
+def checkpoint(start: float) -> Checkpoint:
+    return Checkpoint(start_s=start, same_from_s=start + 12.5, known=Acquaintance().to_dict())
+
+
+CHECKED = [
+    replace(row, checkpoint=checkpoint(row.start_s))
+    if row.person == 1 and row.start_s % 10 == 9
+    else row
+    for row in ROWS
+]
+"""Those of every tenth second have a checkpoint."""
+
+
+def until(seconds: float) -> list[Window]:
+    return [row for row in CHECKED if row.start_s <= seconds]
+
+
+@pytest.mark.parametrize("ending", TABLES)
+@pytest.mark.parametrize(
+    ("last", "start"), [(9, None), (21, None), (22, 9.0), (31, 9.0), (32, 19.0), (45, 29.0)]
+)
+def test_a_resumed_run_begins_at_the_last_checkpoint_that_is_early_enough(
+    tmp_path: Path, ending: str, last: int, start: float | None
+) -> None:
+    path = tmp_path / f"t{ending}"
+    write(path, until(last), stop=True)
+    with open_writers([path], FACTS, resume=True) as writers:
+        found = start_of(writers)
+        assert (found and found.start_s) == start
+        assert missing_from(writers) == last
+        for row in CHECKED:
+            if start is None or row.start_s >= start:
+                writers[0].write(row)
+    assert rows_of(path) == [row.row() for row in ROWS]
+    assert not list(tmp_path.glob("*.resume"))
+
+
+@pytest.mark.parametrize("ending", TABLES)
+@pytest.mark.parametrize("spoilt", ["", "{}", "other", "damaged", "gone"])
+def test_without_checkpoints_of_its_own_a_run_begins_at_the_start(
+    tmp_path: Path, ending: str, spoilt: str
+) -> None:
+    path = tmp_path / f"t{ending}"
+    write(path, until(40), stop=True)
+    beside = tmp_path / f"t{ending}.resume"
+    if spoilt == "other":
+        beside.write_text(beside.read_text().replace("talk.mp4", "walk.mp4"))
+    elif spoilt == "damaged":
+        beside.write_text(beside.read_text().replace('"scene": null', '"scene": "half"'))
+    elif spoilt == "gone":
+        beside.unlink()
+    else:
+        beside.write_text(spoilt)
+    with open_writers([path], FACTS, resume=True) as writers:
+        assert start_of(writers) is None
+        assert missing_from(writers) > 0
+
+
+def test_checkpoints_that_no_run_needs_are_forgotten(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    with open_writers([path], FACTS) as (writer,):
+        for row in CHECKED:
+            writer.write(row)
+        told = json.loads((tmp_path / "t.csv.resume").read_text())
+    assert [each["start_s"] for each in told["checkpoints"]] == [29.0, 39.0, 49.0]
+
+
+@pytest.mark.parametrize("ending", TABLES)
+def test_nothing_is_missing_of_a_table_that_was_finished(tmp_path: Path, ending: str) -> None:
+    path = tmp_path / f"t{ending}"
+    write(path, CHECKED)
+    for _ in range(2):
+        with open_writers([path], FACTS, resume=True) as writers:
+            assert missing_from(writers) == math.inf
+        assert rows_of(path) == [row.row() for row in ROWS]
+
+
+def test_the_table_that_lacks_most_says_where_to_begin(tmp_path: Path) -> None:
+    paths = [tmp_path / f"t{ending}" for ending in TABLES]
+    write(paths[0], until(40), stop=True)
+    write(paths[1], until(25), stop=True)
+    with open_writers(paths, FACTS, resume=True) as writers:
+        found = start_of(writers)
+        assert found is not None
+        assert found.start_s == 9.0
 
 
 @pytest.mark.parametrize("ending", TABLES)

@@ -30,7 +30,7 @@ from mien.media import open_clip
 from mien.palette import EMOTION_COLOURS, rgb
 from mien.timeline_files import TimelineFacts, open_writers
 from mien.timeline_files.box_paths import BoxPath
-from mien.timeline_files.drawing import Shown, draw
+from mien.timeline_files.drawing import Shown, Sides, draw
 from mien.timeline_files.source import has_pictures
 from mien.windows import Sighting, Window
 
@@ -254,18 +254,39 @@ def test_panels_hide_no_face() -> None:
     people = [
         Shown(f"person {number}", box, shares("sad"), "sad") for number, box in enumerate(faces, 1)
     ]
-    draw(image, people)
+    draw(image, people, sides=Sides())
     for box in faces:
         inside = image[box.y + 9 : box.y + 190, box.x + 9 : box.x + 190]
         assert (inside == 128).all()
     assert (image != 128).any(axis=2).mean() > 0.15
 
 
+def test_panels_stay_on_their_side_while_a_face_moves_a_little() -> None:
+    image, size = np.zeros((360, 640, 3), np.uint8), (140, 130)
+
+    def changes(sides: Sides, places: list[int]) -> int:
+        """Count how often the panel leaves one side of the face for the other."""
+        boxes = [Box(x, 100, 120, 120) for x in places]
+        found = [
+            sides.place(Shown("person 1", box, None, None), size, image, taken=[box])
+            for box in boxes
+        ]
+        left = [panel.x < box.x for panel, box in zip(found, boxes, strict=True)]
+        return int(np.count_nonzero(np.diff(left)))
+
+    # Where the panel is against the picture's edge, and hides a little of the face at times.
+    trembling = [375 + 8 * (step % 2) for step in range(40)]
+    assert changes(Sides(), trembling) == 0
+    across = [100 + 2 * step for step in range(200)]
+    assert changes(Sides(), across) == 1
+    assert changes(Sides(), across[::-1]) <= 1
+
+
 @pytest.mark.parametrize("size", [(16, 16), (64, 48), (1920, 1080)])
 def test_any_size_can_be_drawn_into(size: tuple[int, int]) -> None:
     image = np.full((size[1], size[0], 3), 128, np.uint8)
-    draw(image, [Shown("person 1", Box(-5, 3, 12, 12), shares("sad"), None)])
-    draw(image, [Shown("voice", None, None, None)])
+    draw(image, [Shown("person 1", Box(-5, 3, 12, 12), shares("sad"), None)], sides=Sides())
+    draw(image, [Shown("voice", None, None, None)], sides=Sides())
     assert (image != 128).any()
 
 

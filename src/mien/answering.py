@@ -6,12 +6,13 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from mien.bundle import Bundle, Networks
+from mien.bundle import Bundle
 from mien.calibration import rate_place
 from mien.emotions import EMOTIONS
 from mien.errors import InvalidArgument
 from mien.fusion import Probabilities
 from mien.speech import speech_features
+from mien.trial import open_networks
 from mien.windows import Branch
 
 Floats = npt.NDArray[np.float32]
@@ -45,16 +46,24 @@ class Answering:
     Args:
         bundle: what answers.
         device: ``"cpu"`` or ``"cuda"``.
+        precision: of the embedder; see :func:`mien.trial.open_networks`.
         abstain_below: give no emotion when the likeliest is less likely than this, 0 to 1.
         set_rate: how often the likely emotions must hold the truth, 0.5 to 0.99.
 
     Raises:
-        DeviceUnavailable: the device cannot be used.
-        InvalidArgument: a probability out of range.
+        DeviceUnavailable: the device, or the processor for that precision, is not there.
+        InvalidArgument: a probability out of range, or an unknown precision.
+        MissingDependency: the precision needs a package that is not installed.
     """
 
     def __init__(
-        self, bundle: Bundle, *, device: str, abstain_below: float, set_rate: float
+        self,
+        bundle: Bundle,
+        *,
+        device: str,
+        precision: str,
+        abstain_below: float,
+        set_rate: float,
     ) -> None:
         if not 0 <= abstain_below <= 1:
             raise InvalidArgument(
@@ -63,7 +72,7 @@ class Answering:
         rate_place(set_rate)
         self.bundle = bundle
         self.abstain_below, self.set_rate = abstain_below, set_rate
-        self._networks = Networks(bundle, device=device)
+        self._networks = open_networks(bundle, device=device, precision=precision)
 
     def lacks(self, branch: str) -> str | None:
         """Say that the bundle cannot answer for a branch; ``None`` when it can."""

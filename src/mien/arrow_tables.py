@@ -19,7 +19,7 @@ def timeline_schema(metadata: Mapping[str, str] | None = None) -> Any:
     >>> timeline_schema().names[:3]
     ['start_s', 'end_s', 'person']
     """
-    return _schema(TIMELINE_COLUMNS, metadata)
+    return schema_of(TIMELINE_COLUMNS, metadata)
 
 
 def timeline_table(
@@ -46,7 +46,7 @@ def prediction_table(answer: WholeClip) -> Any:
     Raises:
         MissingDependency: no pyarrow.
     """
-    schema = _schema((CLIP, *TIMELINE_COLUMNS), None)
+    schema = schema_of((CLIP, *TIMELINE_COLUMNS), None)
     return require_pyarrow().Table.from_pylist([prediction_row(answer)], schema=schema)
 
 
@@ -83,7 +83,15 @@ def require_pyarrow() -> Any:
     return pyarrow
 
 
-def _schema(columns: Iterable[Column], metadata: Mapping[str, str] | None) -> Any:
+def schema_of(columns: Iterable[Column], metadata: Mapping[str, str] | None = None) -> Any:
+    """Give the Arrow schema of columns, each with its meaning.
+
+    Raises:
+        MissingDependency: no pyarrow.
+
+    >>> schema_of([CLIP]).names
+    ['clip']
+    """
     pyarrow = require_pyarrow()
     types = {
         "number": pyarrow.float64(),

@@ -118,11 +118,18 @@ def write_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:
 
 
 class Networks:
-    """The opened graphs of a bundle; safe to call from several threads."""
+    """The opened graphs of a bundle; safe to call from several threads.
 
-    def __init__(self, bundle: Bundle, *, device: str = "cpu") -> None:
+    Args:
+        bundle: whose graphs.
+        device: ``"cpu"`` or ``"cuda"``.
+        precision: of the embedder, one of :data:`mien.graphs.PRECISIONS`; the other networks are
+            small and compute with float32.
+    """
+
+    def __init__(self, bundle: Bundle, *, device: str = "cpu", precision: str = "f32") -> None:
         embedder = bundle.file("embedder")
-        self.embedder = Embedder(embedder, device=device) if embedder else None
+        self.embedder = Embedder(embedder, device=device, precision=precision) if embedder else None
         self._sessions = {
             branch: open_session(file, device=device)
             for branch in BRANCHES

@@ -10,13 +10,14 @@ import typer
 from rich.console import Console
 
 import mien
+from mien.commands.batch import batch
 from mien.commands.data import data_app
 from mien.commands.evaluate import evaluate
 from mien.commands.fuse import fuse
 from mien.commands.plot import plot
 from mien.commands.report import report
 from mien.commands.serve import serve
-from mien.commands.shared import require_lab
+from mien.commands.shared import Precision, require_lab
 from mien.commands.timeline import timeline
 from mien.commands.train import train
 from mien.errors import InvalidArgument, MienError
@@ -65,6 +66,7 @@ def predict(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
     bundle: Bundle = None,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    precision: Precision = "auto",
     out: Annotated[
         Path | None,
         typer.Option(help="Also write here: .csv is a table, .jsonl and .json one object a line."),
@@ -87,6 +89,7 @@ def predict(
     recogniser = Recogniser(
         bundle,
         device=device,
+        precision=precision,
         detector=detector,
         detector_model=detector_model,
         abstain_below=abstain_below,
@@ -162,7 +165,7 @@ def info() -> None:
         typer.echo(line)
 
 
-for command in (timeline, serve, plot, train, evaluate, report, fuse):
+for command in (timeline, batch, serve, plot, train, evaluate, report, fuse):
     app.command()(command)
 app.add_typer(data_app, name="data")
 app.add_typer(bundle_app, name="bundle")

@@ -8,7 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from mien.errors import InvalidArgument, NoEmbedder
-from mien.session import open_session
+from mien.graphs import open_graph
+
+Pixels = npt.NDArray[np.uint8]
 
 BATCH = 32
 """Crops a call of the network: bounds memory, and one clip's 22 frames fit in one call."""
@@ -22,7 +24,9 @@ class Embedder:
     the graph, so that training and use cannot differ in them.
     """
 
-    def __init__(self, path: str | os.PathLike[str], *, device: str = "cpu") -> None:
+    def __init__(
+        self, path: str | os.PathLike[str], *, device: str = "cpu", precision: str = "f32"
+    ) -> None:
         self.path = Path(path)
         if not self.path.is_file():
             raise NoEmbedder(
@@ -30,24 +34,22 @@ class Embedder:
                 "'mien embedder convert SOURCE --out F.onnx'"
             )
         self.sha256 = hash_file(self.path)
-        self._session = open_session(self.path, device=device)
-        inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
-        sizes = [*inputs[0].shape[1:], *outputs[0].shape[1:]]
-        if len(inputs) != 1 or len(sizes) != 4 or not all(isinstance(n, int) for n in sizes):
+        self.precision = precision
+        graph = open_graph(self.path, sha256=self.sha256, device=device, precision=precision)
+        sizes = [*graph.takes[0][1:], *graph.gives[1:]]
+        if len(graph.takes) != 1 or len(sizes) != 4 or not all(isinstance(n, int) for n in sizes):
             raise NoEmbedder(
                 f"{self.path}: an embedder takes crops (n, size, size, 3) and gives (n, width), "
-                f"but this graph takes {[i.shape for i in inputs]} and gives {outputs[0].shape}"
+                f"but this graph takes {list(graph.takes)} and gives {graph.gives}"
             )
-        metadata = self._session.get_modelmeta().custom_metadata_map
-        self.name: str = metadata.get("mien.embedder", self.path.stem)
-        self.source: str | None = metadata.get("mien.source")
-        self.licence: str | None = metadata.get("mien.licence")
-        self.crop_size = int(inputs[0].shape[1])
-        self.width = int(outputs[0].shape[1])
-        self._input = inputs[0].name
+        self.name: str = graph.metadata.get("mien.embedder", self.path.stem)
+        self.source: str | None = graph.metadata.get("mien.source")
+        self.licence: str | None = graph.metadata.get("mien.licence")
+        self.crop_size, self.width = int(sizes[0]), int(sizes[-1])
+        self._run = graph.run
 
-    def embed(self, crops: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-        """Embed face crops.
+    def embed(self, crops: Pixels) -> npt.NDArray[np.float32]:
+        """Embed face crops; of equal ones near each other, only the first is computed.
 
         Args:
             crops: uint8, RGB, shape ``(n, crop_size, crop_size, 3)``.
@@ -66,9 +68,21 @@ class Embedder:
             )
         rows = [np.empty((0, self.width), np.float32)]
         for start in range(0, len(crops), BATCH):
-            batch = crops[start : start + BATCH].astype(np.float32)
-            rows.append(self._session.run(None, {self._input: batch})[0])
+            distinct, places = _distinct(crops[start : start + BATCH])
+            rows.append(self._run(distinct.astype(np.float32))[places])
         return np.concatenate(rows)
+
+
+def _distinct(crops: Pixels) -> tuple[Pixels, list[int]]:
+    """Leave out crops that came before: stills, slow clips and lost faces have many of them.
+
+    Returns:
+        The others, and the place among them of each one given.
+    """
+    places: dict[bytes, int] = {}
+    of = [places.setdefault(crop.tobytes(), len(places)) for crop in crops]
+    first = [of.index(place) for place in range(len(places))]
+    return crops[first], of
 
 
 def hash_file(path: Path) -> str:

@@ -27,6 +27,25 @@ class UnreadableClip(MienError):
     http_status = 422
 
 
+class WorkerCrashed(MienError):
+    """The process that read a clip ended over it."""
+
+    exit_code = 1
+
+
+class ClipTimedOut(MienError):
+    """A clip took longer than it was given."""
+
+    exit_code = 1
+    http_status = 504
+
+
+class ClusterUnavailable(MienError):
+    """There is no Ray cluster at the address, or it went away."""
+
+    http_status = 503
+
+
 class MissingDependency(MienError):
     """The task needs an optional part of mien that is not installed."""
 

@@ -2,12 +2,15 @@
 
 import functools
 import os
+import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, overload
 
+from mien.ahead import ahead, in_order
 from mien.answering import Answering, Said
 from mien.arrow_tables import prediction_table, to_pandas
 from mien.bundle import Bundle, load_bundle
@@ -21,7 +24,7 @@ from mien.live_window import LiveWindow
 from mien.media import Clip, ClipSource, Frame, clip_name, open_clip
 from mien.session import check_device
 from mien.timeline import USUAL_TIMELINE, TimelineOptions, timeline
-from mien.windows import Branch, Window
+from mien.windows import Branch, Checkpoint, Window
 
 
 @dataclass(frozen=True)
@@ -49,7 +52,8 @@ class Prediction:
     bundle: dict[str, str]
     """Name and SHA-256 of the bundle that answered."""
     seconds: dict[str, float]
-    """Time that each stage took."""
+    """Time that each stage kept the others waiting: pictures are decoded while faces are looked for
+    in those before them."""
 
     def to_dict(self) -> dict[str, Any]:
         """Give plain values that JSON can hold."""
@@ -95,6 +99,8 @@ class Recogniser:
     Args:
         bundle: folder of a bundle; the embedded one when ``None``.
         device: ``"cpu"`` or ``"cuda"``; never silently another.
+        precision: of the embedder: ``"f32"``, ``"bf16"``, ``"int8"``, or ``"auto"`` for the fastest
+            that answers as float32 does.
         detector: ``"haar"`` or ``"yunet"``; the bundle's own when ``None``.
         detector_model: YuNet's ONNX file.
         abstain_below: give no emotion when the likeliest is less likely than this, 0 to 1.
@@ -102,9 +108,10 @@ class Recogniser:
 
     Raises:
         BundleError: the bundle cannot be used.
-        DeviceUnavailable: the device cannot be used.
-        InvalidArgument: an unknown device or detector, a model file that is missing, or a
-            probability out of range.
+        DeviceUnavailable: the device, or the processor for that precision, is not there.
+        MissingDependency: the precision needs a package that is not installed.
+        InvalidArgument: an unknown device, precision or detector, a model file that is missing,
+            or a probability out of range.
     """
 
     def __init__(  # noqa: PLR0913 - each is one thing a user may ask for
@@ -112,6 +119,7 @@ class Recogniser:
         bundle: str | os.PathLike[str] | None = None,
         *,
         device: str = "cpu",
+        precision: str = "auto",
         detector: str | None = None,
         detector_model: str | os.PathLike[str] | None = None,
         abstain_below: float = 0.0,
@@ -120,8 +128,13 @@ class Recogniser:
         check_device(device)
         self.bundle: Bundle = load_bundle(bundle)
         self._answering = Answering(
-            self.bundle, device=device, abstain_below=abstain_below, set_rate=set_rate
+            self.bundle,
+            device=device,
+            precision=precision,
+            abstain_below=abstain_below,
+            set_rate=set_rate,
         )
+        self._one_file = threading.Lock()
         detector = detector or self.bundle.config.faces.detector
         if detector_model is not None and detector != "yunet":
             raise InvalidArgument(
@@ -164,12 +177,24 @@ class Recogniser:
         return self._predict_one(clips)
 
     def predict_each(self, clips: Iterable[ClipSource]) -> Iterator[Prediction | Failure]:
-        """Predict clip by clip, yielding each answer as it is ready."""
-        for clip in clips:
-            try:
-                yield self._predict_one(clip)
-            except UnreadableClip as error:
-                yield Failure(clip_name(clip), type(error).__name__, str(error))
+        """Predict many clips, as many at once as there are processors.
+
+        Args:
+            clips: taken one after the other, a few ahead of the answer that is asked for.
+
+        Yields:
+            The answers in the order of the clips, each as soon as it and those before it are ready.
+        """
+        yield from in_order(self._predict_or_fail, clips)
+
+    def _predict_or_fail(self, clip: ClipSource) -> Prediction | Failure:
+        # The same open file may come twice, and two threads cannot read it at once.
+        path = isinstance(clip, str | bytes | os.PathLike)
+        try:
+            with nullcontext() if path else self._one_file:
+                return self._predict_one(clip)
+        except UnreadableClip as error:
+            return Failure(clip_name(clip), type(error).__name__, str(error))
 
     def _predict_one(self, source: ClipSource) -> Prediction:
         config = self.bundle.config
@@ -181,11 +206,14 @@ class Recogniser:
             samples=config.speech.samples,
         ) as clip:
             watch.lap("decode")
-            audio = self._audio(clip)
-            watch.lap("audio")
-            faces, reason = self._faces(clip, watch)
+            lacking = self._answering.lacks("video") or clip.video_reason
+            with ahead(iter(()) if lacking else clip.frames()) as frames:
+                audio = self._audio(clip)
+                watch.lap("audio")
+                faces = None if lacking else self._faces(_timed(frames, watch))
+                watch.lap("faces")
             duration = clip.duration_s
-        video = Said(None, reason)
+        video = Said(None, lacking if faces is None else faces.reason)
         if faces is not None and faces.crops is not None:
             video = self._answering.see(self._answering.embed(faces.crops))
         watch.lap("embed")
@@ -204,22 +232,24 @@ class Recogniser:
             return Said(None, lacking or clip.audio_reason)
         return self._answering.hear(clip.waveform)
 
-    def _faces(self, clip: Clip, watch: "_Stopwatch") -> tuple[Faces | None, str | None]:
-        if reason := self._answering.lacks("video") or clip.video_reason:
-            return None, reason
+    def _faces(self, frames: Iterator[Frame]) -> Faces:
         config: FacesConfig = self.bundle.config.faces
-        faces = follow_faces(_timed(clip.frames(), watch), config=config, detector=self._detector)
-        watch.lap("faces")
-        return faces, faces.reason
+        return follow_faces(frames, config=config, detector=self._detector)
 
     def timeline(
-        self, source: ClipSource, *, options: TimelineOptions = USUAL_TIMELINE
+        self,
+        source: ClipSource,
+        *,
+        options: TimelineOptions = USUAL_TIMELINE,
+        start: Checkpoint | None = None,
     ) -> Iterator[Window]:
         """Say who expresses what when in a clip of any length.
 
         Args:
             source: a path, the bytes of a file, or a binary file object.
             options: how long windows are, how far apart, and whose faces are followed.
+            start: where to begin, from an earlier run over the same clip with the same options;
+                windows from its ``same_from_s`` on are those of one run.
 
         Yields:
             The answers of one window after the other, as they are ready: as many as there are
@@ -228,13 +258,20 @@ class Recogniser:
         Raises:
             UnreadableClip: the clip cannot be read, or breaks off: then after the windows up to
                 there.
+            InvalidArgument: ``start`` is no checkpoint.
 
         >>> from mien.verify import GOLDEN_CLIP
         >>> first = next(Recogniser().timeline(GOLDEN_CLIP))
         >>> first.start_s, first.end_s, first.person
         (0.0, 3.8, 1)
         """
-        return timeline(source, answering=self._answering, detector=self._detector, options=options)
+        return timeline(
+            source,
+            answering=self._answering,
+            detector=self._detector,
+            options=options,
+            start=start,
+        )
 
     def live(self, *, rate: int) -> LiveWindow:
         """Say what is expressed now, again and again, while pictures and sound come.
@@ -255,6 +292,7 @@ def load(  # noqa: PLR0913 - as Recogniser
     bundle: str | os.PathLike[str] | None = None,
     *,
     device: str = "cpu",
+    precision: str = "auto",
     detector: str | None = None,
     detector_model: str | os.PathLike[str] | None = None,
     abstain_below: float = 0.0,
@@ -270,6 +308,7 @@ def load(  # noqa: PLR0913 - as Recogniser
     return Recogniser(
         bundle,
         device=device,
+        precision=precision,
         detector=detector,
         detector_model=detector_model,
         abstain_below=abstain_below,

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mien.acquaintance import Acquaintance
 from mien.answering import Answer, Answering, Floats, Said
 from mien.detectors import Box
 from mien.media import Frame
@@ -22,6 +23,8 @@ class Look:
     """Seconds from the clip's start."""
     faces: dict[int, tuple[Seen, Floats]]
     """By person: the face, and its embedding."""
+    before: Acquaintance
+    """Who was known before."""
 
 
 def look(frame: Frame, *, follower: Follower, answering: Answering) -> Look:
@@ -32,12 +35,13 @@ def look(frame: Frame, *, follower: Follower, answering: Answering) -> Look:
         follower: knows whose faces were in the frames before.
         answering: has the embedder.
     """
+    before = follower.known
     faces = follower.look(frame)
     if not faces:
-        return Look(frame.time, {})
+        return Look(frame.time, {}, before)
     embeddings = answering.embed(np.stack([face.crop for face in faces]))
     pairs = zip(faces, embeddings, strict=True)
-    return Look(frame.time, {face.person: (face, row) for face, row in pairs})
+    return Look(frame.time, {face.person: (face, row) for face, row in pairs}, before)
 
 
 @dataclass(frozen=True, eq=False)

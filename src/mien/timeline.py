@@ -1,27 +1,30 @@
 """A clip of any length → windows, each answered as the piece of it would be."""
 
-import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
+from itertools import dropwhile
 
 import numpy as np
-import numpy.typing as npt
 
+from mien.acquaintance import Acquaintance
 from mien.answering import Answering, Floats, Said
 from mien.detectors import Detector
 from mien.errors import InvalidArgument
+from mien.looking import Looks
 from mien.media import ClipSource, clip_name
 from mien.media.reader import unreadable
 from mien.media.stream import Listening, Span, Stream, open_stream
 from mien.people import PEOPLE, Follower, make_follower
-from mien.senses import Heard, Look, Told, View, compare, hear, look, tell
-from mien.speaking import Mouths, speech_share
-from mien.windows import Window
+from mien.senses import Heard, Told, compare, hear, tell
+from mien.speaking import MEMORY_S, STEP_S, Mouths, speech_share
+from mien.windows import Checkpoint, Window
 
-SHORTEST_S = 0.2
-"""Seconds of the shortest window: less is no clip."""
+SHORTEST_S, LONGEST_S = 0.05, 600.0
+"""Seconds between which windows and hops lie: shorter is no clip, longer no window of one."""
+CHECKPOINT_S = 30
+"""Seconds from one checkpoint to the next: so much more is computed twice when a run is resumed."""
 REST = Fraction(1, 20)
 """Seconds at the end of a clip that may be left without a window."""
 
@@ -39,13 +42,13 @@ class TimelineOptions:
 
     def __post_init__(self) -> None:
         for name, value in (("window_s", self.window_s), ("hop_s", self.hop_s)):
-            if not (math.isfinite(value) and value > 0):
-                raise InvalidArgument(f"{name} must be seconds above 0, not {value}")
-        if self.window_s < SHORTEST_S:
-            raise InvalidArgument(f"window_s must be at least {SHORTEST_S}, not {self.window_s}")
+            if not SHORTEST_S <= value <= LONGEST_S:
+                raise InvalidArgument(
+                    f"{name} must be {SHORTEST_S:g} to {LONGEST_S:g} seconds, not {value:g}"
+                )
         if self.hop_s > self.window_s:
             raise InvalidArgument(
-                f"hop_s must be at most window_s, {self.window_s}, not {self.hop_s}: what lies "
+                f"hop_s must be at most window_s, {self.window_s:g}, not {self.hop_s:g}: what lies "
                 "between windows would be left out"
             )
         if self.people not in PEOPLE:
@@ -56,117 +59,130 @@ USUAL_TIMELINE = TimelineOptions()
 
 
 def timeline(
-    source: ClipSource, *, answering: Answering, detector: Detector, options: TimelineOptions
+    source: ClipSource,
+    *,
+    answering: Answering,
+    detector: Detector,
+    options: TimelineOptions,
+    start: Checkpoint | None,
 ) -> Iterator[Window]:
     """Answer window by window; see :meth:`mien.recognise.Recogniser.timeline`."""
     clip_name(source)
     config = answering.bundle.config.faces
-    follower = make_follower(options.people, config=config, detector=detector)
-    return _windows(source, answering=answering, follower=follower, options=options)
+    follower = make_follower(options.people, config=config, detector=detector, known=_known(start))
+    return _windows(
+        source,
+        answering=answering,
+        follower=follower,
+        options=options,
+        start_s=start.start_s if start else 0.0,
+    )
 
 
-def spans_of(duration: Fraction, *, options: TimelineOptions) -> list[Span]:
+def _known(start: Checkpoint | None) -> Acquaintance:
+    if start is None:
+        return Acquaintance()
+    try:
+        return Acquaintance.from_dict(start.known)
+    except (KeyError, TypeError, ValueError) as error:
+        raise InvalidArgument(
+            f"start must be the checkpoint of a window, not something else ({error!r}); leave it "
+            "out to begin anew"
+        ) from error
+
+
+def spans_of(duration: Fraction, *, options: TimelineOptions) -> Iterator[Span]:
     """Cut a clip into windows.
 
     Args:
         duration: of the clip, in seconds.
         options: how long windows are, and how far apart.
 
-    Returns:
+    Yields:
         One a hop as long as it fits; what would be left at the end has a window that ends with
         the clip; a clip that is shorter than a window is one.
 
     >>> [(float(a), float(b)) for a, b in spans_of(Fraction(11, 2), options=USUAL_TIMELINE)]
     [(0.0, 4.0), (1.0, 5.0), (1.5, 5.5)]
-    >>> len(spans_of(Fraction(3), options=USUAL_TIMELINE))
+    >>> len(list(spans_of(Fraction(3), options=USUAL_TIMELINE)))
     1
     """
     # As they are written: 0.1 is a tenth.
     window, hop = (Fraction(str(value)) for value in (options.window_s, options.hop_s))
     if duration <= window:
-        return [Span(Fraction(0), duration)]
-    fitting = (duration - window) // hop + 1
-    spans = [Span(number * hop, number * hop + window) for number in range(fitting)]
-    if duration - spans[-1].end > REST:
-        spans.append(Span(duration - window, duration))
-    return spans
+        yield Span(Fraction(0), duration)
+        return
+    last = (duration - window) // hop
+    for number in range(last + 1):
+        yield Span(number * hop, number * hop + window)
+    if duration - (last * hop + window) > REST:
+        yield Span(duration - window, duration)
 
 
 def _windows(
-    source: ClipSource, *, answering: Answering, follower: Follower, options: TimelineOptions
+    source: ClipSource,
+    *,
+    answering: Answering,
+    follower: Follower,
+    options: TimelineOptions,
+    start_s: float,
 ) -> Iterator[Window]:
     config = answering.bundle.config
     with ExitStack() as stack:
         stream = stack.enter_context(open_stream(source, sample_rate=config.speech.sample_rate))
         listening = stack.enter_context(stream.listening())
-        spans = spans_of(stream.duration, options=options)
-        looks = _Looks(stream, spans, answering, follower)
+        spans = _spans_from(start_s, stream.duration, options)
+        looks = _looks(stream, start_s, answering=answering, follower=follower, options=options)
         sounds = _Sounds(stream, listening, answering)
         mouths = Mouths()
-        for number, span in enumerate(spans):
-            seen = looks.of(number)
+        saved_s = start_s
+        for span in spans:
+            seen = looks.of(span)
             heard = sounds.of(span)
             if options.people == "all":
                 compare(seen, heard, mouths)
-            for told in tell(seen, heard, answering=answering, mouths=mouths):
-                yield _row(span, told, speech=heard.speech)
+            rows = (
+                _row(span, told, speech=heard.speech)
+                for told in tell(seen, heard, answering=answering, mouths=mouths)
+            )
+            if span.start - saved_s >= CHECKPOINT_S and (known := looks.known_before(span)):
+                saved_s = _seconds(span.start)
+                yield replace(next(rows), checkpoint=_checkpoint(saved_s, known, options))
+            yield from rows
         if stream.broken:
             raise unreadable(
                 stream.name, stream.broken, "what comes before is answered; copy the file again"
             )
 
 
-class _Looks:
-    """Looks at each wanted frame once, and keeps what later windows still need."""
+def _spans_from(start_s: float, duration: Fraction, options: TimelineOptions) -> Iterator[Span]:
+    spans = spans_of(duration, options=options)
+    return dropwhile(lambda span: _seconds(span.start) < start_s, spans)
 
-    def __init__(
-        self, stream: Stream, spans: Sequence[Span], answering: Answering, follower: Follower
-    ) -> None:
-        self._answering, self._follower = answering, follower
-        self._reason = answering.lacks("video") or stream.video_reason
-        self._wanted: list[npt.NDArray[np.int64] | None] = [
-            self._shown(stream, span) for span in spans
-        ]
-        wanted = [times for times in self._wanted if times is not None]
-        each = np.unique(np.concatenate(wanted)).tolist() if wanted else []
-        self._frames = stream.frames(each) if each else iter(())
-        self._seen: dict[int, Look] = {}
-        self._last: int | None = None
 
-    def _shown(self, stream: Stream, span: Span) -> npt.NDArray[np.int64] | None:
-        inside = stream.picture and not self._reason and stream.picture.within(*span)
-        slices = self._answering.bundle.config.faces.frames
-        return stream.shown(inside, slices) if inside else None
+def _looks(
+    stream: Stream,
+    start_s: float,
+    *,
+    answering: Answering,
+    follower: Follower,
+    options: TimelineOptions,
+) -> Looks:
+    duration = stream.duration
+    since = next(_spans_from(start_s, duration, options), Span(duration, duration))
+    windows = spans_of(duration, options=options)
+    # What begins before it and reaches into it wants some of its frames too.
+    overlapping = dropwhile(
+        lambda other: other.start < since.start and other.end <= since.start, windows
+    )
+    return Looks(stream, overlapping, since=since, answering=answering, follower=follower)
 
-    def of(self, number: int) -> View:
-        """Give what is seen in a window; windows come in their order."""
-        wanted = self._wanted[number]
-        if wanted is None:
-            return View((), self._reason or "no picture at that time")
-        self._forget(int(wanted[0]))
-        self._go_on(int(wanted[-1]))
-        # A frame that cannot be decoded is missing; the one before it stands in.
-        looks = [self._seen.get(pts) for pts in wanted.tolist()]
-        known = next((each for each in looks if each), None)
-        if known is None:
-            return View((), "no picture could be decoded")
-        filled = []
-        for each in looks:
-            known = each or known
-            filled.append(known)
-        return View(filled, None)
 
-    def _forget(self, before: int) -> None:
-        for pts in [pts for pts in self._seen if pts < before]:
-            del self._seen[pts]
-
-    def _go_on(self, until: int) -> None:
-        while self._last is None or self._last < until:
-            pts, frame = next(self._frames, (None, None))
-            if pts is None or frame is None:
-                return
-            self._last = pts
-            self._seen[pts] = look(frame, follower=self._follower, answering=self._answering)
+def _checkpoint(start_s: float, known: Acquaintance, options: TimelineOptions) -> Checkpoint:
+    # Whose voice it is hangs on what mouths did until then, from the end of the first window on:
+    # before that, frames come in another order.
+    warm_s = 0.0 if options.people == "largest" else options.window_s + MEMORY_S + STEP_S
+    return Checkpoint(start_s=start_s, same_from_s=start_s + warm_s, known=known.to_dict())
 
 
 class _Sounds:
@@ -205,8 +221,8 @@ def _row(span: Span, told: Told, *, speech: float | None) -> Window:
     reasons = {"voice": answer.audio.reason, "face": answer.video.reason}
     why = [f"{name}: {reason}" for name, reason in reasons.items() if reason]
     return Window(
-        start_s=round(float(span.start), 6),
-        end_s=round(float(span.end), 6),
+        start_s=_seconds(span.start),
+        end_s=_seconds(span.end),
         person=told.person,
         emotion=answer.emotion,
         confidence=answer.confidence,
@@ -218,3 +234,7 @@ def _row(span: Span, told: Told, *, speech: float | None) -> Window:
         reason="; ".join(why) or None,
         sightings=told.sightings,
     )
+
+
+def _seconds(time: Fraction) -> float:
+    return round(float(time), 6)

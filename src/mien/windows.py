@@ -1,7 +1,8 @@
 """What one branch answered, and one row of a timeline: one person in one window."""
 
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Self
 
 from mien.detectors import Box
 from mien.emotions import EMOTIONS
@@ -29,6 +30,35 @@ class Sighting:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Checkpoint:
+    """Where a later run can begin, and be the same as one that never stopped."""
+
+    start_s: float
+    """Start of the window that it begins with."""
+    same_from_s: float
+    """Start of the first window that is the same; what comes before warms it up."""
+    known: dict[str, Any]
+    """Of people, before that window; see :mod:`mien.acquaintance`."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give plain values that JSON can hold."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, stored: Mapping[str, Any]) -> Self:
+        """Take what :meth:`to_dict` gave.
+
+        Raises:
+            KeyError, TypeError, ValueError: it is something else.
+        """
+        return cls(
+            start_s=float(stored["start_s"]),
+            same_from_s=float(stored["same_from_s"]),
+            known=dict(stored["known"]),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
 class Window:
     """What one person expresses in one window of a longer clip."""
 
@@ -53,6 +83,8 @@ class Window:
     """Why a branch is out, in words; ``None`` when both are used."""
     sightings: tuple[Sighting, ...] = ()
     """The person's face in the window's frames; in no table, for drawing."""
+    checkpoint: Checkpoint | None = None
+    """Now and then, with a window's first row; in no table, for a run that is stopped."""
 
     def row(self) -> dict[str, Any]:
         """Give one flat row: :data:`COLUMNS`, ``None`` where there is nothing.

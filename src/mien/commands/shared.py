@@ -25,6 +25,12 @@ Corpora = Annotated[
         help="Folders, zip files or CSV manifests (clip,emotion,speaker) of clips or stills.",
     ),
 ]
+Precision = Annotated[
+    str,
+    typer.Option(
+        help="Of the embedder: f32, bf16 or int8; auto: the fastest that answers as f32 does."
+    ),
+]
 Preset = Annotated[str, typer.Option(help="paper or mien.")]
 AllowLeak = Annotated[
     str | None,

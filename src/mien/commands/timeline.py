@@ -1,5 +1,6 @@
 """``mien timeline``: a long video → who expresses what when, in files that other tools open."""
 
+import math
 import signal
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -12,7 +13,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from mien.commands.shared import INTERRUPTED
+from mien.commands.shared import INTERRUPTED, Precision
 
 if TYPE_CHECKING:
     from mien.timeline_files.writer import TimelineWriter
@@ -38,6 +39,7 @@ def timeline(
         Path | None, typer.Option(help="Folder of a trained model; the embedded one else.")
     ] = None,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    precision: Precision = "auto",
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the .csv and .parquet that are there.")
     ] = False,
@@ -48,13 +50,18 @@ def timeline(
     """Say who expresses what when in a long video: an answer for each window of it."""
     from mien.recognise import Recogniser
     from mien.timeline import TimelineOptions
-    from mien.timeline_files import TimelineFacts, check_outputs, open_writers
+    from mien.timeline_files import (
+        TimelineFacts,
+        check_outputs,
+        missing_from,
+        open_writers,
+        start_of,
+    )
     from mien.timeline_files.source import claimed_duration
 
     check_outputs(out, clip=video, resume=resume)
-    recogniser = Recogniser(bundle, device=device, abstain_below=abstain_below)
+    recogniser = Recogniser(bundle, device=device, precision=precision, abstain_below=abstain_below)
     options = TimelineOptions(window_s=window, hop_s=hop, people=people)
-    windows = recogniser.timeline(video, options=options)
     facts = TimelineFacts(
         clip=video,
         window_s=window,
@@ -71,6 +78,11 @@ def timeline(
             _progress(duration_s) as progress,
             open_writers(out, facts, resume=resume, drawing=progress.drawn) as writers,
         ):
+            done.since_s = missing_from(writers)
+            if math.isinf(done.since_s):
+                typer.echo(f"nothing is missing: {', '.join(map(str, out))}")
+                return
+            windows = recogniser.timeline(video, options=options, start=start_of(writers))
             _write(windows, writers, done, progress)
     except KeyboardInterrupt:
         typer.echo(f"mien: {_stopped(done, out)}", err=True)
@@ -82,11 +94,15 @@ def timeline(
 class _Done:
     """What has been written."""
 
+    since_s: float = 0.0
+    """Windows that start before were there."""
     rows: int = 0
     end_s: float = 0.0
     people: set[int] = field(default_factory=set)
 
     def add(self, window: "Window") -> None:
+        if window.start_s < self.since_s:
+            return
         self.rows += 1
         self.end_s = max(self.end_s, window.end_s)
         if window.person is not None:
@@ -94,7 +110,8 @@ class _Done:
 
     def __str__(self) -> str:
         people = f"{len(self.people)} {'person' if len(self.people) == 1 else 'people'}"
-        return f"{self.rows} rows, {people}, {self.end_s:.1f} s"
+        more = "more " if self.since_s else ""
+        return f"{self.rows} {more}rows, {people}, {self.end_s:.1f} s"
 
 
 def _write(

@@ -1,37 +1,24 @@
 """A trained Vision Transformer → an ONNX file that the light run-time embeds face crops with."""
 
-import contextlib
 import hashlib
-import logging
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import keras
 import numpy as np
+import onnxruntime
 
-from mien.errors import MissingDependency, NoEmbedder
+from mien.errors import NoEmbedder
 from mien.lab import vit
 from mien.lab.export import export_onnx
-from mien.lab.files import write_atomically
 from mien.lab.weights import Encoder, load
-
-try:
-    import onnx
-    import onnxruntime
-    from onnxruntime.quantization import QuantType, quantize_dynamic
-except ImportError as error:
-    raise MissingDependency(
-        f"converting embedders needs onnx ({error}): pip install 'mien[lab]'"
-    ) from error
+from mien.quantise import quantise
 
 LARGEST_DIFFERENCE = 1e-4
 """Between Keras's float32 embeddings and those of the exported file."""
 LEAST_COSINE = 0.99
 """Between Keras's embeddings and those of an int8 file."""
 CHECK_CROPS = 3
-MATRICES_A_BLOCK = 6
-"""Query, key, value, output, and the two of the multi-layer perceptron."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,7 +86,8 @@ def convert(
             metadata=_metadata(encoder, crop_size, precision),
         )
         if int8:
-            _quantise(draft, encoder.config.depth)
+            # The answer must not depend on the machine, and not all have VNNI.
+            quantise(draft, draft, reduce_range=True)
         difference, cosine = _compare(model, draft, crop_size)
         _refuse_bad_file(out, precision, difference, cosine)
         content = draft.read_bytes()
@@ -133,54 +121,6 @@ def _metadata(encoder: Encoder, crop_size: int, precision: str) -> dict[str, str
         "mien.precision": precision,
     }
     return values if encoder.licence is None else {**values, "mien.licence": encoder.licence}
-
-
-def _quantise(path: Path, depth: int) -> None:
-    """Replace the blocks' matrices by 8-bit ones, one scale a column, in place.
-
-    The patch embedding and the resizing stay float32: they are small, and pixels are what all
-    else is computed from. Weights use 7 of 8 bits (``reduce_range``), because processors without
-    VNNI saturate when two 8-bit products are added, and the answer must not depend on the machine.
-    """
-    quantised = path.with_name(f"{path.name}.int8")
-    try:
-        with _quiet_root_logger():
-            quantize_dynamic(
-                path,
-                quantised,
-                nodes_to_quantize=_block_matrices(onnx.load(path).graph, depth),
-                op_types_to_quantize=["MatMul"],
-                per_channel=True,
-                reduce_range=True,
-                weight_type=QuantType.QInt8,
-            )
-        model = onnx.load(quantised)
-        own = {prop.key: prop.value for prop in model.metadata_props if prop.key[:5] == "mien."}
-        onnx.helper.set_model_props(model, own)
-        content = model.SerializeToString(deterministic=True)
-        write_atomically(path, lambda file: file.write(content))
-    finally:
-        quantised.unlink(missing_ok=True)
-
-
-def _block_matrices(graph: onnx.GraphProto, depth: int) -> list[str]:
-    constants = {tensor.name for tensor in graph.initializer}
-    names = [
-        node.name for node in graph.node if node.op_type == "MatMul" and node.input[1] in constants
-    ]
-    # Before the blocks come resizing (if it is not the identity) and the patch embedding.
-    return names[-MATRICES_A_BLOCK * depth :]
-
-
-@contextlib.contextmanager
-def _quiet_root_logger() -> Iterator[None]:
-    """Hide the advice that quantisation gives on the root logger about each of its steps."""
-    before = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        yield
-    finally:
-        logging.disable(before)
 
 
 def _compare(model: keras.Model, path: Path, crop_size: int) -> tuple[float, float]:

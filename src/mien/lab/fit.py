@@ -6,9 +6,10 @@ import logging
 import sys
 import time
 import zipfile
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import keras
 import numpy as np
@@ -45,6 +46,22 @@ class Recipe:
     or those that the final weights give; see :func:`mien.lab.settle.settle`."""
 
 
+class Train(Protocol):
+    """What runs a network's epochs, and tells callbacks of each."""
+
+    def __call__(  # noqa: PLR0913 - what keras.Model.fit takes
+        self,
+        network: keras.Model,
+        batches: Batches,
+        *,
+        epochs: int,
+        initial_epoch: int,
+        validation: Arrays | None,
+        callbacks: Sequence[keras.callbacks.Callback],
+    ) -> None:
+        """Train from one epoch to another, in place."""
+
+
 @dataclass(frozen=True)
 class Fitted:
     """A trained network, as it was after the epoch that was kept."""
@@ -66,6 +83,7 @@ def fit(  # noqa: PLR0913 - network, two parts of data, how, where, whether anew
     folder: Path,
     resume: bool,
     tensorboard: Path | None = None,
+    train: Train | None = None,
 ) -> Fitted:
     """Train a network; a run that was stopped or killed loses at most the epoch it was in.
 
@@ -82,6 +100,7 @@ def fit(  # noqa: PLR0913 - network, two parts of data, how, where, whether anew
         resume: go on from the checkpoint in ``folder`` when there is one; else start anew. At a
             constant learning rate the recipe may ask for more epochs than before.
         tensorboard: folder that TensorBoard reads losses from; ``None`` for none.
+        train: what runs the epochs; ``None`` for Keras itself.
 
     Raises:
         InvalidArgument: the recipe keeps the best epoch and there is nothing to choose it by.
@@ -101,16 +120,13 @@ def fit(  # noqa: PLR0913 - network, two parts of data, how, where, whether anew
     done = len(checkpoint.history)
     batches.epoch = done
     if done < recipe.epochs:
-        network.fit(
+        (train or _train)(
+            network,
             batches,
             epochs=recipe.epochs,
             initial_epoch=done,
-            validation_data=validation and (validation.inputs, validation.targets),
+            validation=validation,
             callbacks=[checkpoint, *([TensorBoard(tensorboard)] if tensorboard else [])],
-            # Keras would shuffle the batches again, by chance that no checkpoint holds.
-            shuffle=False,
-            # A bar would leave hundreds of lines in a log, which is told epochs instead.
-            verbose="auto" if sys.stdout.isatty() else 0,
         )
     kept, epoch = checkpoint.state["last"], recipe.epochs
     if recipe.keep == "best":
@@ -121,6 +137,28 @@ def fit(  # noqa: PLR0913 - network, two parts of data, how, where, whether anew
         batches.epoch = recipe.epochs
         settle(network, batches)
     return Fitted(answering(network), epoch, checkpoint.history)
+
+
+def _train(  # noqa: PLR0913 - what Train takes
+    network: keras.Model,
+    batches: Batches,
+    *,
+    epochs: int,
+    initial_epoch: int,
+    validation: Arrays | None,
+    callbacks: Sequence[keras.callbacks.Callback],
+) -> None:
+    network.fit(
+        batches,
+        epochs=epochs,
+        initial_epoch=initial_epoch,
+        validation_data=validation and (validation.inputs, validation.targets),
+        callbacks=callbacks,
+        # Keras would shuffle the batches again, by chance that no checkpoint holds.
+        shuffle=False,
+        # A bar would leave hundreds of lines in a log, which is told epochs instead.
+        verbose="auto" if sys.stdout.isatty() else 0,
+    )
 
 
 def _compile(network: keras.Model, recipe: Recipe, *, steps: int) -> None:

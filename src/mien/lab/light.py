@@ -239,7 +239,7 @@ def expression_network(
         x = layers.MaxPooling2D(2)(x)
     x = _convolution(x, width)
     embedding = layers.GlobalAveragePooling2D(name="embedding")(x)
-    x = layers.Dropout(0.4)(embedding)
+    x = layers.Dropout(0.4, name="dropout_of_embedding")(embedding)
     return keras.Model(crops, probabilities(x), name="expression")
 
 

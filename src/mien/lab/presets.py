@@ -160,7 +160,7 @@ PRESETS = {
             ),
         ),
         expression_recipe=Recipe(
-            epochs=30,
+            epochs=40,
             batch_size=64,
             learning_rate=1e-3,
             schedule="cosine",

@@ -1,5 +1,6 @@
 """Corpora → a bundle: features, both branches, held-out scores, export."""
 
+import importlib.util
 import logging
 import shutil
 import tempfile
@@ -35,7 +36,7 @@ from mien.lab.dataset import (
     still_crops,
 )
 from mien.lab.export import export_onnx
-from mien.lab.fit import Fitted, Recipe, fit
+from mien.lab.fit import Fitted, Recipe, Train, fit
 from mien.lab.held_out import held_out_scores
 from mien.lab.light import embedder_of, expression_network
 from mien.lab.presets import PRESETS, Design
@@ -79,6 +80,16 @@ def _require_replaceable(out: Path) -> None:
             f"out must be a new folder or that of a bundle, not {out}: it is there and is not "
             "replaced, as it holds no bundle that this mien wrote"
         ) from error
+
+
+def _trainer() -> Train | None:
+    """Give what trains the expression network fastest here; ``None`` for Keras itself."""
+    if jax.default_backend() != "cpu" or importlib.util.find_spec("torch") is None:
+        return None
+    from mien.lab import torch_steps  # noqa: PLC0415 - PyTorch need not be installed
+
+    logger.info("the expression network is trained by PyTorch: on a processor it is faster")
+    return torch_steps.train
 
 
 class _Run:
@@ -169,6 +180,7 @@ class _Run:
             folder=self.options.work / "expression",
             resume=self.options.resume,
             tensorboard=self.options.tensorboard and self.options.tensorboard / "expression",
+            train=_trainer(),
         )
         network = embedder_of(fitted.network)
         export_onnx(

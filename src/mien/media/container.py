@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, suppress
 from typing import Any, TypeAlias
 
@@ -95,20 +95,20 @@ def decode(context: Any, packet: Any) -> list[Any]:
 
 
 def decoded_pictures(
-    container: InputContainer, stream: VideoStream, wanted: frozenset[int] | None
+    container: InputContainer, stream: VideoStream, wanted: Callable[[int], bool] | None
 ) -> Iterator[av.VideoFrame]:
     """Decode from where the container stands to its end.
 
     Args:
         container: where packets come from.
         stream: its video stream.
-        wanted: the presentation times that matter; ``None`` for all.
+        wanted: says whether a presentation time matters; ``None`` when all do.
     """
     context = stream.codec_context
     for packet in packets(container, [stream]):
         if wanted is not None and context.name in _SKIPPING_DECODERS:
             # A frame to which no other refers can be left out, and the others stay the same.
-            needed = packet.pts is None or packet.pts in wanted
+            needed = packet.pts is None or wanted(packet.pts)
             context.skip_frame = "DEFAULT" if needed else "NONREF"
         yield from decode(context, packet)
     yield from decode(context, None)

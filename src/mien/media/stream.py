@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from av.audio.codeccontext import AudioCodecContext
@@ -42,6 +42,16 @@ class Span(NamedTuple):
         return inside if inside.start < inside.end or still else None
 
 
+class Wanted(Protocol):
+    """Presentation times of frames: a set of them, or a plan that goes on while it is asked."""
+
+    def __iter__(self) -> Iterator[int]:
+        """Give them, rising."""
+
+    def __contains__(self, pts: object, /) -> bool:
+        """Say whether a frame is wanted that has not been given yet."""
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Stream:
     """An open clip of any length. :func:`open_stream` makes it."""
@@ -73,13 +83,18 @@ class Stream:
         track, origin = self._survey.track, self._survey.origin
         assert track is not None  # noqa: S101 - there is a span of it
         start, end = ((time + origin) / track.base for time in span)
-        middles = [start + (2 * k + 1) * (end - start) / (2 * slices) for k in range(slices)]
-        times = np.frombuffer(track.times, np.int64)
         # Whole numbers keep a frame that starts exactly at a middle on the right side of it.
-        places = np.searchsorted(times, [int(middle // 1) for middle in middles], side="right")
+        unit = start.denominator * end.denominator
+        first, last = (time.numerator * (unit // time.denominator) for time in (start, end))
+        middles = [
+            (2 * slices * first + (2 * k + 1) * (last - first)) // (2 * slices * unit)
+            for k in range(slices)
+        ]
+        times = np.frombuffer(track.times, np.int64)
+        places = np.searchsorted(times, middles, side="right")
         return times[np.maximum(places - 1, 0)]
 
-    def frames(self, wanted: Sequence[int]) -> Iterator[tuple[int, Frame]]:
+    def frames(self, wanted: Wanted) -> Iterator[tuple[int, Frame]]:
         """Decode frames, one after the other.
 
         Args:
@@ -91,7 +106,7 @@ class Stream:
         track = self._survey.track
         assert track is not None  # noqa: S101 - there are times of it
         upright = Upright(self._survey.aspect)
-        with closing(Walk(self._reader.twin(), track, frozenset(wanted))) as walk:
+        with closing(Walk(self._reader.twin(), track, wanted)) as walk:
             for pts in wanted:
                 shown = walk.at(pts)
                 if shown is not None:
@@ -136,7 +151,7 @@ class Listening:
             raise InvalidArgument(f"start must not lie before {self._asked / self._rate} s")
         self._asked = first
         while self._end < last and self._hear():
-            pass
+            self._forget(first - self._rate)
         kept = np.concatenate([np.empty(0, np.float32), *self._parts])[first - self._first :]
         self._first, self._parts = self._end - len(kept), [kept]
         return kept[: last - first]
@@ -184,6 +199,11 @@ class Listening:
             return 0
         waits = packet is self._waits
         return late if start < self._stop and (waits or abs(late) > little) else 0
+
+    def _forget(self, place: int) -> None:
+        """Let go of the parts that end before a place: whoever begins late asks for none of it."""
+        while self._parts and self._first + len(self._parts[0]) < place:
+            self._first += len(self._parts.pop(0))
 
     def _drop(self, samples: int) -> None:
         """Forget the last samples."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import os
+from collections.abc import Callable
 from contextlib import closing
 from fractions import Fraction
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import av
 from av.container import InputContainer
@@ -36,24 +37,6 @@ class Survey(NamedTuple):
     """What its header promises and its packets do not hold; ``None`` where they agree."""
 
 
-class Promise(NamedTuple):
-    """How long the header says that something lasts, and how long it does, in seconds."""
-
-    what: str
-    says: Fraction
-    lasts: Fraction
-
-    @property
-    def broken(self) -> str | None:
-        """Tell what is missing; ``None`` where it is no more than headers are wrong by."""
-        if self.says - self.lasts <= max(Fraction(1), self.says / 50):
-            return None
-        return (
-            f"expected {float(self.says):.1f} s of {self.what}, as its header says, "
-            f"got {float(self.lasts):.1f} s: it breaks off there"
-        )
-
-
 def survey(reader: Reader, sound: Sound) -> Survey:
     """Take the times of all packets, and the sound that is asked for.
 
@@ -76,7 +59,8 @@ def survey(reader: Reader, sound: Sound) -> Survey:
         if audio:
             sound.finish(audio.codec_context)
         aspect = pixel_aspect(video)
-        promises = list(_promises(container, sight, sound if audio else None))
+        size = reader.seek(0, os.SEEK_END)
+        broken = _broken(container, sight, sound if audio else None, size=size)
     track = sight.track(reader) if sight else None
     starts = [track.times[0] * track.base] if track else []
     starts += [sound.span[0]] if sound.span else []
@@ -86,24 +70,45 @@ def survey(reader: Reader, sound: Sound) -> Survey:
         video_reason,
         sound.reason if audio else "no audio stream",
         min(starts, default=Fraction(0)),
-        next((promise.broken for promise in promises if promise.broken), None),
+        broken,
     )
 
 
-def _promises(
-    container: InputContainer, sight: Sight | None, sound: Sound | None
-) -> Iterator[Promise]:
-    """Give what the container writes down and no decoder guesses."""
-    start, end = sound.span if sound and sound.span else (Fraction(0), Fraction(0))
+def _broken(
+    container: InputContainer, sight: Sight | None, sound: Sound | None, *, size: int
+) -> str | None:
+    """Tell what the container writes down, no decoder guesses, and the file does not hold."""
+    ends = [sight.until] if sight else []
+    ends += [sound.span[1]] if sound and sound.span else []
+    until = max(ends, default=Fraction(0))
     if container.format.name.startswith("mov,"):
-        # Fragments tell of themselves only, and what is missing at the end tells nothing.
-        if sight and sight.promised is not None:
-            yield Promise("picture", sight.promised, sight.lasts)
-        stream = sound_stream(container)
-        if sound and stream.duration is not None:
-            yield Promise("sound", stream.duration * stream.time_base, end - start)
+        # Lengths tell nothing: what an edit list leaves out is counted in some of them.
+        needed = _indexed_bytes(container)
+        if 0 <= size < needed:
+            return (
+                f"expected {needed} bytes, as its index says, got {size}: it breaks off at "
+                f"{float(until):.1f} s"
+            )
+    if container.format.name == "avi" and sight and sight.promised is not None:
+        return _missing(sight.promised, sight.until, what="picture")
     # Matroska tells when the last of all streams ends; subtitles are not looked at.
     known = {stream.type for stream in container.streams} <= _LOOKED_AT
     if container.format.name.startswith("matroska") and known and container.duration is not None:
-        ends = [sight.until if sight else Fraction(0), end]
-        yield Promise("the clip", Fraction(container.duration, av.time_base), max(ends))
+        return _missing(Fraction(container.duration, av.time_base), until, what="the clip")
+    return None
+
+
+def _indexed_bytes(container: InputContainer) -> int:
+    """Give the place in the file where the last packet ends that its index tells of."""
+    indexes: list[Any] = [stream.index_entries for stream in container.streams]
+    return max((entry.pos + entry.size for index in indexes for entry in index), default=0)
+
+
+def _missing(says: Fraction, lasts: Fraction, *, what: str) -> str | None:
+    """Tell what is missing, in seconds; ``None`` where it is no more than headers are wrong by."""
+    if says - lasts <= max(Fraction(1), says / 50):
+        return None
+    return (
+        f"expected {float(says):.1f} s of {what}, as its header says, got {float(lasts):.1f} s: it "
+        "breaks off there"
+    )

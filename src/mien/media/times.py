@@ -75,7 +75,9 @@ class Sight:
         self._duration: int | None = None
         self._until = 0
         """When the last packet ends, as it tells itself: a last picture may be shown for long."""
-        self._promised = stream.duration
+        rate = stream.average_rate
+        self.promised = stream.frames / Fraction(rate) if stream.frames and rate else None
+        """Seconds of all frames that the header tells of."""
 
     def see(self, packet: Packet) -> None:
         """Take the next packet; it is not decoded."""
@@ -85,6 +87,7 @@ class Sight:
         self._duration = packet.duration
         if packet.dts is not None:
             self._decoded_at.append(packet.dts)
+            self._until = max(self._until, packet.dts + (packet.duration or 0))
         if packet.pts is None:
             return
         self._shown_at.append(packet.pts)
@@ -95,19 +98,9 @@ class Sight:
             self._lead = max(self._lead, packet.pts - decoded_at)
 
     @property
-    def promised(self) -> Fraction | None:
-        """Seconds that the header promises."""
-        return None if self._promised is None else self._promised * self._base
-
-    @property
     def until(self) -> Fraction:
         """Seconds of the last packet's end, in the clip's own time."""
         return self._until * self._base
-
-    @property
-    def lasts(self) -> Fraction:
-        """Seconds from the first packet's start to the last one's end."""
-        return (self._until - min(self._shown_at, default=self._until)) * self._base
 
     def track(self, reader: Reader) -> Track | None:
         """Give what was seen, or nothing when there were no frames."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from typing import Any, NamedTuple
 
 import av
@@ -27,7 +27,7 @@ class Shown(NamedTuple):
 class Walk:
     """Goes forward through a video stream, leaping to key frames where that saves decoding."""
 
-    def __init__(self, reader: Reader, track: Track, wanted: frozenset[int]) -> None:
+    def __init__(self, reader: Reader, track: Track, wanted: Container[int]) -> None:
         self._reader = reader
         self._track = track
         self._wanted = wanted
@@ -66,9 +66,12 @@ class Walk:
         self._decode_on()
 
     def _decode_on(self, *landmarks: int) -> None:
+        def wanted(pts: int) -> bool:
+            return pts in landmarks or pts in self._wanted
+
         # Every frame must come out where frames are counted.
-        wanted = None if self._track.counted else self._wanted.union(landmarks)
-        pictures = decoded_pictures(self._container, self._stream, wanted)
+        each = None if self._track.counted else wanted
+        pictures = decoded_pictures(self._container, self._stream, each)
         self._pictures = timed(pictures, self._track)
 
     def _leap(self, pts: int) -> None:

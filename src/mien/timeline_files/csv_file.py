@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 from pathlib import Path
 from typing import Any, TextIO
 
 from mien.columns import TIMELINE_COLUMNS
 from mien.errors import InvalidArgument
 from mien.timeline_files.facts import TimelineFacts
+from mien.timeline_files.resume_file import ResumeFile
 from mien.timeline_files.writer import unwritable
-from mien.windows import COLUMNS, Window
+from mien.windows import COLUMNS, Checkpoint, Window
 
 _DATATYPES = {"number": "number", "whole number": "integer", "text": "string"}
 _HEADER = ",".join(COLUMNS).encode() + b"\r\n"
@@ -37,38 +39,61 @@ class CsvFile:
     def __init__(self, path: Path, facts: TimelineFacts, *, resume: bool = False) -> None:
         self.from_s = 0.0
         """Start of the first window that is missing; earlier ones are not written again."""
-        self._rows_kept = resume and path.exists()
-        if self._rows_kept:
-            facts.require_same(_stored_settings(path), path=path)
-            self.from_s = _cut_last_window(path)
+        self._path, self._facts = path, facts
+        kept = resume and path.exists()
+        self._resume_file = ResumeFile(path, facts, resume=kept)
+        if kept:
+            stored = _stored(path)
+            facts.require_same(stored["mien"], path=path)
+            self.from_s = math.inf if stored.get("whole") else _cut_last_window(path)
+        else:
+            self._resume_file.drop()
         try:
-            self._file: TextIO = path.open(
-                "a" if self._rows_kept else "w", encoding="utf-8", newline=""
-            )
-            _metadata_path(path).write_text(_metadata(path, facts), "utf-8")
+            self._file: TextIO = path.open("a" if kept else "w", encoding="utf-8", newline="")
         except OSError as error:
             raise unwritable(path, error) from error
+        self._tell(whole=math.isinf(self.from_s))
         self._csv = csv.DictWriter(self._file, COLUMNS)
-        if not self._rows_kept:
+        if not kept:
             self._csv.writeheader()
             self._file.flush()
+
+    @property
+    def checkpoint(self) -> Checkpoint | None:
+        """From where the missing windows can be computed; from the start when there is none."""
+        return self._resume_file.before(self.from_s)
 
     def write(self, window: Window) -> None:
         """Append a row, unless it is there."""
         if window.start_s >= self.from_s:
             self._csv.writerow(window.row())
             self._file.flush()
+        if window.checkpoint:
+            self._resume_file.keep(window.checkpoint)
+            self._resume_file.write()
+
+    def finish(self) -> None:
+        """Say that no window is missing."""
+        self._tell(whole=True)
+        self._resume_file.drop()
 
     def close(self) -> None:
         """Let go of the file, which is whole."""
         self._file.close()
+
+    def _tell(self, *, whole: bool) -> None:
+        try:
+            told = _metadata(self._path, self._facts, whole=whole)
+            _metadata_path(self._path).write_text(told, "utf-8")
+        except OSError as error:
+            raise unwritable(self._path, error) from error
 
 
 def _metadata_path(path: Path) -> Path:
     return path.with_name(f"{path.name}-metadata.json")
 
 
-def _metadata(path: Path, facts: TimelineFacts) -> str:
+def _metadata(path: Path, facts: TimelineFacts, *, whole: bool) -> str:
     columns = [
         {
             "name": column.name,
@@ -83,21 +108,23 @@ def _metadata(path: Path, facts: TimelineFacts) -> str:
         "url": path.name,
         "dc:title": f"What is expressed in {facts.title}, window by window",
         "tableSchema": {"columns": columns},
-        "notes": [{"mien": facts.settings()}],
+        "notes": [{"mien": facts.settings(), "whole": whole}],
     }
     return json.dumps(content, indent=2) + "\n"
 
 
-def _stored_settings(path: Path) -> dict[str, Any]:
+def _stored(path: Path) -> dict[str, Any]:
+    """Give the note: ``mien``, the settings, and whether the table is whole."""
     beside = _metadata_path(path)
     try:
-        settings: dict[str, Any] = json.loads(beside.read_bytes())["notes"][0]["mien"]
+        note: dict[str, Any] = json.loads(beside.read_bytes())["notes"][0]
+        dict(note["mien"])
     except (OSError, ValueError, LookupError, TypeError) as error:
         raise InvalidArgument(
             f"--resume: how {path} was made is not known, since {beside.name} beside it is missing "
             "or damaged; leave --resume out to begin anew"
         ) from error
-    return settings
+    return note
 
 
 def _cut_last_window(path: Path) -> float:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 import cv2
@@ -23,6 +23,8 @@ SMALLEST_LINE = 11
 """Pixels, below which letters cannot be read."""
 PANEL_STRENGTH = 0.74
 """How much of the picture the ground of a panel hides; letters and bars hide all."""
+STAYS = 0.25
+"""Share of itself by which a panel may hide more where it was than elsewhere, before it moves."""
 WHITE: Colour = (255, 255, 255)
 INK: Colour = (18, 20, 24)
 TROUGH: Colour = (72, 77, 84)
@@ -49,15 +51,41 @@ class Shown:
     """``None`` without an answer, or with too unsure a one."""
 
 
-def draw(image: Pixels, people: Sequence[Shown]) -> None:
+@dataclass
+class Sides:
+    """On which side of each face its panel stands: it stays there while it hides little."""
+
+    _of: dict[str, int] = field(default_factory=dict)
+
+    def place(
+        self, person: Shown, size: tuple[int, int], image: Pixels, *, taken: Sequence[Box]
+    ) -> Box:
+        """Find a panel's place in the next frame.
+
+        Args:
+            person: whose it is.
+            size: its width and height.
+            image: the frame.
+            taken: faces, and other panels, that it should not hide.
+        """
+        places = _places(person.box, size, image)
+        hidden = [sum(_common(place, other) for other in taken) for place in places]
+        best, last = hidden.index(min(hidden)), self._of.get(person.name, 0)
+        stays = hidden[last] - hidden[best] <= STAYS * size[0] * size[1]
+        self._of[person.name] = last if person.name in self._of and stays else best
+        return places[self._of[person.name]]
+
+
+def draw(image: Pixels, people: Sequence[Shown], *, sides: Sides) -> None:
     """Draw what people express into a frame.
 
     Args:
         image: RGB, shape (height, width, 3); it is changed.
         people: who is in the frame.
+        sides: where panels stood in the frame before.
 
     >>> frame = np.zeros((360, 640, 3), np.uint8)
-    >>> draw(frame, [Shown("person 1", Box(40, 60, 120, 120), None, None)])
+    >>> draw(frame, [Shown("person 1", Box(40, 60, 120, 120), None, None)], sides=Sides())
     >>> bool(frame[60, 100].any())
     True
     """
@@ -69,7 +97,7 @@ def draw(image: Pixels, people: Sequence[Shown]) -> None:
     for person in people:
         panel, strength = _panel(_content(person), line)
         height, width = panel.shape[:2]
-        place = _place(person.box, (width, height), image, taken=taken)
+        place = sides.place(person, (width, height), image, taken=taken)
         taken.append(place)
         _lay(image, panel, strength, place)
 
@@ -86,12 +114,13 @@ def _frame_face(image: Pixels, box: Box, colour: Colour, *, line: int) -> None:
     cv2.rectangle(image, *corners, colour, thickness, cv2.LINE_AA)
 
 
-def _place(box: Box | None, size: tuple[int, int], image: Pixels, *, taken: Iterable[Box]) -> Box:
-    """Find a place beside a face that hides no face and no other panel, or the least of them."""
+def _places(box: Box | None, size: tuple[int, int], image: Pixels) -> list[Box]:
+    """Give the places beside a face where a panel may be, or those for a voice: always four."""
     width, height = size
     space = max(4, height // 30)
     if box is None:
-        corners = [(space, image.shape[0] - height - space), (space, space)]
+        right, bottom = image.shape[1] - width - space, image.shape[0] - height - space
+        corners = [(space, bottom), (space, space), (right, bottom), (right, space)]
     else:
         top = box.y + (box.height - height) // 2
         left = box.x + (box.width - width) // 2
@@ -101,9 +130,7 @@ def _place(box: Box | None, size: tuple[int, int], image: Pixels, *, taken: Iter
             (left, box.y + box.height + space),
             (left, box.y - height - space),
         ]
-    places = [_inside(Box(x, y, width, height), image) for x, y in corners]
-    others = list(taken)
-    return min(places, key=lambda place: sum(_common(place, other) for other in others))
+    return [_inside(Box(x, y, width, height), image) for x, y in corners]
 
 
 def _inside(box: Box, image: Pixels) -> Box:

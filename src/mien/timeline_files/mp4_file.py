@@ -26,7 +26,7 @@ from mien.media.reader import reading, unreadable
 from mien.media.times import Track
 from mien.stretches import Stretch, Stretches
 from mien.timeline_files.box_paths import new_paths
-from mien.timeline_files.drawing import Shown, draw
+from mien.timeline_files.drawing import Shown, Sides, draw
 from mien.timeline_files.facts import TimelineFacts
 from mien.timeline_files.soundtrack import Soundtrack
 from mien.timeline_files.source import Picture, open_sound, pictures, surveyed
@@ -99,12 +99,13 @@ class Mp4File:
             sound = stack.enter_context(open_sound(readers[1]))
             film = _Film(self._part.path, track, origin)
             stack.callback(film.close)
+            sides = Sides()
             for picture in pictures(readers[0], track):
                 time = picture.pts * track.base - origin
                 if time > last:
                     break
                 film.begin(picture, sound)
-                draw(picture.image, list(self._people_at(float(time))))
+                draw(picture.image, list(self._people_at(float(time))), sides=sides)
                 film.add(picture)
                 self._told(float(time) / max(self._end, 1e-9))
             if not film.begun:

@@ -18,6 +18,7 @@ from mien.timeline_files.parquet_file import ParquetFile
 from mien.timeline_files.source import has_pictures
 from mien.timeline_files.vtt_file import VttFile
 from mien.timeline_files.writer import Part, TimelineWriter
+from mien.windows import Checkpoint
 
 ENDINGS = {
     ".csv": "table",
@@ -96,6 +97,26 @@ def open_writers(
             stack.callback(writer.close)
             writers.append(writer)
         yield writers
+        # Only a run that came to its end comes here.
+        for table in _tables(writers):
+            table.finish()
+
+
+def missing_from(writers: Sequence[TimelineWriter]) -> float:
+    """Give the start of the first window that a file lacks; infinite where all are whole."""
+    starts = [table.from_s for table in _tables(writers)]
+    return min(starts) if len(starts) == len(writers) else 0.0
+
+
+def start_of(writers: Sequence[TimelineWriter]) -> Checkpoint | None:
+    """Tell where to begin, so that all is computed that tables lack; ``None`` for the start."""
+    # What is early enough for the one that lacks most is so for the others.
+    lacking = min(_tables(writers), key=lambda table: table.from_s, default=None)
+    return lacking.checkpoint if lacking else None
+
+
+def _tables(writers: Sequence[TimelineWriter]) -> list[CsvFile | ParquetFile]:
+    return [writer for writer in writers if isinstance(writer, CsvFile | ParquetFile)]
 
 
 def _check_ending(path: Path, *, resume: bool) -> None:

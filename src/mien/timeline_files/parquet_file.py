@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,13 +11,16 @@ from typing import Any
 from mien.arrow_tables import require_pyarrow, timeline_schema, timeline_table
 from mien.errors import InvalidArgument
 from mien.timeline_files.facts import TimelineFacts
+from mien.timeline_files.resume_file import ResumeFile
 from mien.timeline_files.writer import Part, unwritable
-from mien.windows import Window
+from mien.windows import Checkpoint, Window
 
 GROUP = 512
 """Rows of a group: as many as two hours of one person have in 14 groups, small in memory."""
 _KEY = b"mien"
 """Of the schema's metadata: the facts, as JSON."""
+_WHOLE = b"mien.whole"
+"""Of the file's metadata, where no window is missing."""
 
 
 class ParquetFile:
@@ -39,27 +43,46 @@ class ParquetFile:
         self.from_s = 0.0
         """Start of the first window that is missing; earlier ones are not written again."""
         kept = _kept(path, facts) if resume and path.exists() else None
+        self._resume_file = ResumeFile(path, facts, resume=kept is not None)
         self._metadata = {_KEY.decode(): json.dumps(facts.settings())}
         self._rows: list[dict[str, Any]] = []
+        self._whole = kept is not None and kept.whole
         self._part = Part(path)
         self._writer = parquet.ParquetWriter(self._part.path, timeline_schema(self._metadata))
         if kept is not None:
-            self.from_s = kept.last_start()
+            self.from_s = math.inf if kept.whole else kept.last_start()
             for table in kept.tables(self.from_s):
                 self._writer.write_table(table.cast(self._writer.schema))
+
+    @property
+    def checkpoint(self) -> Checkpoint | None:
+        """From where the missing windows can be computed; from the start when there is none."""
+        return self._resume_file.before(self.from_s)
 
     def write(self, window: Window) -> None:
         """Take a row, unless it is there."""
         if window.start_s >= self.from_s:
             self._rows.append(window.row())
+        if window.checkpoint:
+            self._resume_file.keep(window.checkpoint)
         if len(self._rows) >= GROUP:
             self._write_group()
+
+    def finish(self) -> None:
+        """Say that no window is missing."""
+        self._whole = True
 
     def close(self) -> None:
         """Write what is left and the table's index, and put the file into its place."""
         with self._part, self._writer:
             if self._rows:
                 self._write_group()
+            if self._whole:
+                self._writer.add_key_value_metadata({_WHOLE.decode(): "true"})
+        if self._whole:
+            self._resume_file.drop()
+        else:
+            self._resume_file.write()
 
     def _write_group(self) -> None:
         self._writer.write_table(timeline_table(self._rows, self._metadata))
@@ -71,6 +94,11 @@ class _Kept:
 
     def __init__(self, file: Any) -> None:
         self._file = file
+
+    @property
+    def whole(self) -> bool:
+        """Whether no window is missing."""
+        return _WHOLE in (self._file.metadata.metadata or {})
 
     def last_start(self) -> float:
         """Give the start of the last window, or 0 without any."""
