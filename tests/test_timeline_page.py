@@ -32,7 +32,7 @@ def write(folder: Path, rows: list[Window] | None = None, *, name: str = NAME) -
     return path
 
 
-def film(folder: Path, *, name: str = NAME) -> None:
+def film(folder: Path, *, name: str = NAME, **options: Any) -> None:
     write_clip(
         folder / name,
         frames=SECONDS * 10,
@@ -40,6 +40,7 @@ def film(folder: Path, *, name: str = NAME) -> None:
         size=(320, 180),
         video_options={"g": "10"},
         waveform=sine(300, seconds=SECONDS, rate=16_000),
+        **options,
     )
 
 
@@ -257,6 +258,18 @@ def test_video_that_is_not_there_can_be_chosen(tmp_path: Path) -> None:
         ready(page)
         assert page.locator("#missing").is_hidden()
         seeked(page, SECONDS / 4)
+
+
+@pytest.mark.slow
+def test_picture_that_the_browser_cannot_show_is_told(tmp_path: Path) -> None:
+    film(tmp_path, codec="mpeg4")
+    with opened(write(tmp_path)) as page:
+        page.wait_for_selector("#unseen", state="visible")
+        assert page.locator("#missing").is_hidden()
+    film(tmp_path)
+    with opened(write(tmp_path)) as page:
+        ready(page)
+        assert page.locator("#unseen").is_hidden()
 
 
 @pytest.mark.slow

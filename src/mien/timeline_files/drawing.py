@@ -115,22 +115,23 @@ def _frame_face(image: Pixels, box: Box, colour: Colour, *, line: int) -> None:
 
 
 def _places(box: Box | None, size: tuple[int, int], image: Pixels) -> list[Box]:
-    """Give the places beside a face where a panel may be, or those for a voice: always four."""
+    """Give the places where a panel may be: beside its face, if there is one; in the corners."""
     width, height = size
     space = max(4, height // 30)
-    if box is None:
-        right, bottom = image.shape[1] - width - space, image.shape[0] - height - space
-        corners = [(space, bottom), (space, space), (right, bottom), (right, space)]
-    else:
+    right, bottom = image.shape[1] - width - space, image.shape[0] - height - space
+    places = [(space, bottom), (space, space), (right, bottom), (right, space)]
+    if box is not None:
         top = box.y + (box.height - height) // 2
         left = box.x + (box.width - width) // 2
-        corners = [
+        beside = [
             (box.x + box.width + space, top),
             (box.x - width - space, top),
             (left, box.y + box.height + space),
             (left, box.y - height - space),
         ]
-    return [_inside(Box(x, y, width, height), image) for x, y in corners]
+        # A face that fills the picture leaves room only in the corners.
+        places = [*beside, *places]
+    return [_inside(Box(x, y, width, height), image) for x, y in places]
 
 
 def _inside(box: Box, image: Pixels) -> Box:

@@ -448,6 +448,8 @@ video.addEventListener("loadedmetadata", () => {
   video.hidden = false;
   video.parentElement.classList.remove("lost");
   video.parentElement.classList.toggle("sound", video.videoWidth === 0);
+  // Faces were found in a picture that this browser does not show.
+  by("unseen").hidden = video.videoWidth > 0 || people.every((person) => person === null);
   if (Number.isFinite(video.duration)) state.duration = Math.max(lengthOfRows, video.duration);
   lanes.setAttribute("aria-valuemax", state.duration.toFixed(1));
   if (state.now > 0) video.currentTime = state.now;
@@ -455,6 +457,7 @@ video.addEventListener("loadedmetadata", () => {
 });
 video.addEventListener("error", () => {
   by("missing").hidden = false;
+  by("unseen").hidden = true;
   video.hidden = true;
   video.parentElement.classList.add("lost");
 });
