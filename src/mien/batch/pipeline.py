@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import socket
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -42,6 +43,8 @@ class Cluster:
     gpus_per_worker: float = 0.0
 
 
+PORT_S = 10.0
+"""Seconds that a cluster may take to accept a connection."""
 Progress = Callable[[int, int], None]
 """Called with how many clips are done, by earlier runs too, and how many there are."""
 
@@ -67,17 +70,48 @@ def connected(address: str | None) -> Iterator[Any]:
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     own: dict[str, Any] = {"include_dashboard": False, "_node_ip_address": "127.0.0.1"}
     options = {"address": "local", **own} if address is None else {"address": address}
+    _require_port(address)
     try:
-        ray.init(**options, log_to_driver=False, logging_level=logging.ERROR)
+        with _quiet():
+            ray.init(**options, log_to_driver=False, logging_level=logging.ERROR)
     except (ConnectionError, ValueError, RuntimeError, TimeoutError) as error:
-        raise ClusterUnavailable(
-            f"no Ray cluster at --address {address} ({str(error).splitlines()[0]}); start one "
-            "with 'ray start --head', or leave --address out"
-        ) from error
+        raise _unavailable(address, error) from error
     try:
         yield ray
     finally:
         ray.shutdown()
+
+
+def _require_port(address: str | None) -> None:
+    """Refuse an address where nobody listens; Ray itself would try for minutes."""
+    host, _, port = (address or "").rpartition(":")
+    if not (host and port.isdecimal()) or "/" in host:
+        return
+    try:
+        socket.create_connection((host, int(port)), timeout=PORT_S).close()
+    except OSError as error:
+        raise _unavailable(address, error) from error
+
+
+def _unavailable(address: str | None, error: Exception) -> ClusterUnavailable:
+    return ClusterUnavailable(
+        f"no Ray cluster at --address {address} ({str(error).splitlines()[0]}); start one "
+        "with 'ray start --head', or leave --address out"
+    )
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Send standard error nowhere: Ray's core writes there that it was told to be quiet."""
+    kept = os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
 
 
 def run(job: Job, plan: Plan, *, cluster: Cluster, progress: Progress) -> Tally:
