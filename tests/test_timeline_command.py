@@ -250,6 +250,9 @@ def test_ctrl_c_leaves_the_other_files_whole_too(use: Use, clip: Path, tmp_path:
 
 
 def test_second_ctrl_c_stops_at_once(use: Use, clip: Path, tmp_path: Path) -> None:
+    # A shell has what it starts in the background ignore it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
     def stubborn() -> Iterator[Window]:
         yield window(0)
         for _ in range(2):
