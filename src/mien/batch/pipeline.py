@@ -67,7 +67,8 @@ def connected(address: str | None) -> Iterator[Any]:
         raise MissingDependency(
             "mien batch needs Ray: pip install 'mien[batch]', or '.[batch]' in a clone"
         ) from error
-    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    # What goes wrong is raised; Ray Data would also write the whole way that it took.
+    logging.getLogger("ray.data").setLevel(logging.CRITICAL)
     own: dict[str, Any] = {"include_dashboard": False, "_node_ip_address": "127.0.0.1"}
     options = {"address": "local", **own} if address is None else {"address": address}
     _require_port(address)
