@@ -74,11 +74,14 @@ def cut(clip: Path, start_s: float, end_s: float, target: Path) -> None:
         encoders = {stream.index: _encoder(piece, stream) for stream in streams}
         source.seek(round(max(start_s - 1, 0) * av.time_base))
         frames: Iterator[Any] = source.decode(*streams)
+        latest = dict.fromkeys(encoders, start_s - 1)
         for frame in frames:
             if frame.time >= end_s + 1:
                 break
-            if start_s <= frame.time < end_s:
-                stream = streams[0] if isinstance(frame, av.VideoFrame) else streams[-1]
+            stream = streams[0] if isinstance(frame, av.VideoFrame) else streams[-1]
+            # Where a repeated clip starts again, FFmpeg may give its last frames out of order.
+            if start_s <= frame.time < end_s and frame.time > latest[stream.index]:
+                latest[stream.index] = frame.time
                 piece.mux(encoders[stream.index].encode(_moved(frame, start_s)))
         for encoder in encoders.values():
             piece.mux(encoder.encode(None))
@@ -89,6 +92,8 @@ def _encoder(piece: Any, stream: Any) -> Any:
         # What a user would cut: quick to decode again, and hardly to be told from the source.
         encoder = piece.add_stream("libx264", rate=stream.average_rate)
         encoder.width, encoder.height, encoder.pix_fmt = stream.width, stream.height, "yuv420p"
+        # A frame's time, counted in the frames of a steady rate, may be that of the one before.
+        encoder.codec_context.time_base = stream.time_base
         encoder.options = {"preset": "veryfast", "crf": "12"}
         return encoder
     encoder = piece.add_stream("pcm_s16le", rate=stream.rate)
