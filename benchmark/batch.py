@@ -76,6 +76,8 @@ def pinned_engine(job: Job) -> Answer:
     return usual_engine(job)
 
 
+MOST_TIMES = 4
+"""So many times as long as processes are killed may pass until the job is through."""
 LOCKS: list[TextIO] = []
 """Kept open as long as the process lives, which keeps them locked."""
 
@@ -174,7 +176,8 @@ def kills(clips: str, *, minutes: float, every_s: float) -> int:
     generator, killed, started = random.Random(0), Counter[str](), time.monotonic()  # noqa: S311
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, __file__, "--job", folder, clips]
-        while True:
+        # A job that can never end must not be started again forever.
+        while time.monotonic() - started < MOST_TIMES * minutes * 60:
             job = subprocess.Popen(command)  # noqa: S603 - ourselves
             while job.poll() is None:
                 time.sleep(every_s)
