@@ -20,6 +20,7 @@ from mien.lab.light import (
     clip_statistics,
     embedder_of,
     expression_network,
+    expression_of,
     light_audio_head,
     light_audio_trunk,
     light_video_head,
@@ -269,12 +270,21 @@ def test_the_expression_network_does_not_mind_the_light() -> None:
     assert np.abs(other - bright).max() > 1e-1 * np.abs(bright).max()
 
 
-def test_an_embedder_gives_the_features_before_the_answer() -> None:
+def test_an_embedder_averages_a_crop_and_its_mirror_image() -> None:
     network = expression()
     embedder = embedder_of(network)
     assert embedder.output_shape == (None, 24)
     crops = made(2, 16, 16, 3) * 60
-    last = network.get_layer("probabilities")
-    np.testing.assert_allclose(
-        np.asarray(last(embedder(crops))), answers(network, crops), atol=1e-6
-    )
+    plain = keras.Model(network.input, network.get_layer("embedding").output)
+    mirrored = crops[:, :, ::-1]
+    both = (answers(plain, crops) + answers(plain, mirrored)) / 2
+    np.testing.assert_allclose(answers(embedder, crops), both, atol=1e-5)
+    np.testing.assert_allclose(answers(embedder, mirrored), both, atol=1e-5)
+
+
+def test_the_last_layer_answers_from_embeddings() -> None:
+    network = expression()
+    crops = made(2, 16, 16, 3) * 60
+    plain = keras.Model(network.input, network.get_layer("embedding").output)
+    said = expression_of(network, answers(plain, crops))
+    np.testing.assert_allclose(said, answers(network, crops), atol=1e-6)

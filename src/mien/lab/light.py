@@ -237,19 +237,40 @@ def expression_network(
         x = _convolution(x, filters)
         x = x + _convolution(x, filters)
         x = layers.MaxPooling2D(2)(x)
+    # At 3 x 3 points weights are cheap: six in ten of all are here, a seventh of the time.
     x = _convolution(x, width)
+    x = x + _convolution(x, width)
     embedding = layers.GlobalAveragePooling2D(name="embedding")(x)
-    x = layers.Dropout(0.4, name="dropout_of_embedding")(embedding)
+    x = layers.Dropout(0.3, name="dropout_of_embedding")(embedding)
     return keras.Model(crops, probabilities(x), name="expression")
 
 
 def embedder_of(expression: keras.Model) -> keras.Model:
-    """Cut an expression network after its embedding.
+    """Cut an expression network after its embedding, of a crop and its mirror image together.
+
+    Their mean tells more than either: nobody's face is symmetric, but no emotion has a side.
 
     Output shape:
         ``(batch, width)``.
     """
-    return keras.Model(expression.input, expression.get_layer("embedding").output)
+    embed = keras.Model(expression.input, expression.get_layer("embedding").output)
+    crops = keras.Input(expression.input.shape[1:], name="crops")
+    both = [embed(crops), embed(ops.flip(crops, axis=2))]
+    return keras.Model(crops, layers.Average(name="embedding")(both))
+
+
+def expression_of(expression: keras.Model, embeddings: np.ndarray) -> np.ndarray:
+    """Give what an expression network's last layer says of embeddings.
+
+    Args:
+        expression: from :func:`expression_network`.
+        embeddings: shape ``(pictures, width)``.
+
+    Returns:
+        Probabilities, shape ``(pictures, 8)``.
+    """
+    said: np.ndarray = np.asarray(expression.get_layer("probabilities")(embeddings))
+    return said
 
 
 def _convolution(x: keras.KerasTensor, filters: int) -> keras.KerasTensor:

@@ -112,12 +112,10 @@ class _Twin:
         """Give the logits: the same way as :func:`mien.lab.light.expression_network`."""
         with torch.autocast("cpu", torch.bfloat16, enabled=_has_bfloat16()):
             x = self._convolution(_contrast(crops), 0, training=training)
-            x = torch.nn.functional.max_pool2d(x, 2)
-            for place in range(1, len(self.convolutions) - 1, 2):
+            for place in range(1, len(self.convolutions), 2):
+                x = torch.nn.functional.max_pool2d(x, 2)
                 x = self._convolution(x, place, training=training)
                 x = x + self._convolution(x, place + 1, training=training)
-                x = torch.nn.functional.max_pool2d(x, 2)
-            x = self._convolution(x, len(self.convolutions) - 1, training=training)
         embedding = x.float().mean((2, 3))
         seen = torch.nn.functional.dropout(embedding, self.dropped, training=training)
         last = self.network.get_layer("probabilities")

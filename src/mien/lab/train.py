@@ -38,7 +38,7 @@ from mien.lab.dataset import (
 from mien.lab.export import export_onnx
 from mien.lab.fit import Fitted, Recipe, Train, fit
 from mien.lab.held_out import held_out_scores
-from mien.lab.light import embedder_of, expression_network
+from mien.lab.light import embedder_of, expression_network, expression_of
 from mien.lab.presets import PRESETS, Design
 from mien.lab.splits import Split
 from mien.lab.training_data import TrainingData, TrainingOptions
@@ -190,13 +190,14 @@ class _Run:
             output_name="embedding",
             metadata={"mien.embedder": "expression", "mien.source": "trained by mien"},
         )
-        self._score_stills(fitted.network, split)
+        self._score_stills(fitted.network, network, split)
         return Embedder(path)
 
-    def _score_stills(self, network: keras.Model, split: Split) -> None:
+    def _score_stills(self, expression: keras.Model, embed: keras.Model, split: Split) -> None:
         if split.test:
             test = still_crops(split.test, config=self.faces)
-            answers = network.predict(test.inputs, batch_size=256, verbose=0)
+            embeddings = embed.predict(test.inputs, batch_size=256, verbose=0)
+            answers = expression_of(expression, embeddings)
             self.scores["expression"] = held_out_scores(split.test, answers)
 
     def _audio(self, folder: Path) -> Loaded | None:
