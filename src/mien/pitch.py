@@ -1,6 +1,6 @@
 """Windows of a waveform to pitch, by YIN: how high the voice is, and how far it has a pitch at all.
 
-The numbers are those of ``librosa.yin`` 0.11, computed with NumPy alone.
+The numbers are those of ``librosa.yin`` 0.11.
 
 Source: de Cheveigné & Kawahara 2002, "YIN, a fundamental frequency estimator for speech and music".
 """
@@ -9,6 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+
+from mien.spectrum import autocorrelation
 
 Doubles = npt.NDArray[np.float64]
 
@@ -60,29 +62,11 @@ def pitch(windows: Doubles, *, sample_rate: int) -> Pitch:
 
 def _difference(windows: Doubles, longest: int) -> Doubles:
     """Give the squared difference of each window to itself, later by each lag from 0 on."""
-    size = windows.shape[1]
-    # As long as that, the lags that are looked at do not wrap around.
-    length = _fast_length(size + longest + 1)
-    spectrum = np.fft.rfft(windows, length)
-    power = np.square(spectrum.real) + np.square(spectrum.imag)
-    correlation = np.fft.irfft(power, length)[:, : longest + 1]
+    correlation = autocorrelation(windows, lags=longest)
     energy = np.cumsum(np.square(windows[:, :longest]), axis=1)
     difference: Doubles = 2 * (correlation[:, :1] - correlation)
     difference[:, 1:] -= energy
     return difference
-
-
-def _fast_length(least: int) -> int:
-    """Give the next length with no prime factor above 5, of which the FFT is fast."""
-    length = least
-    while True:
-        rest = length
-        for factor in (2, 3, 5):
-            while rest % factor == 0:
-                rest //= factor
-        if rest == 1:
-            return length
-        length += 1
 
 
 def _shortest_period(normal: Doubles) -> npt.NDArray[np.intp]:

@@ -207,7 +207,7 @@ class Recogniser:
         ) as clip:
             watch.lap("decode")
             lacking = self._answering.lacks("video") or clip.video_reason
-            with ahead(iter(()) if lacking else clip.frames()) as frames:
+            with nullcontext(iter(())) if lacking else ahead(clip.frames()) as frames:
                 audio = self._audio(clip)
                 watch.lap("audio")
                 faces = None if lacking else self._faces(_timed(frames, watch))

@@ -1,12 +1,13 @@
 """Waveform to acoustic features: the paper's zero-crossing rate, loudness and MFCC, and pitch.
 
-The numbers are librosa 0.11's, computed with NumPy alone so that the run-time install stays light:
+The numbers are librosa 0.11's, computed with NumPy and OpenCV so that the run-time install stays light:
 ``zero_crossing_rate``, ``rms`` and ``mfcc`` of ``librosa.feature`` with their default options, and
 ``yin`` (:mod:`mien.pitch`).
 All windows are centred: window ``t`` has its middle at sample ``t * hop_length``.
 """
 
 import functools
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +15,7 @@ import numpy.typing as npt
 from mien.config import SpeechConfig
 from mien.errors import InvalidArgument
 from mien.pitch import LOWEST, pitch
+from mien.spectrum import power_spectrum
 
 Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
@@ -217,12 +219,10 @@ def _rms(windows: Doubles) -> Floats:
 
 
 def _mfcc(windows: Doubles, config: SpeechConfig) -> Floats:
-    spectrum = np.fft.rfft(windows * _hann(config))
-    power = np.square(spectrum.real)
-    power += np.square(spectrum.imag)
-    decibels = 10 * np.log10(np.maximum(power @ _mel_filters(config), POWER_FLOOR))
+    power = power_spectrum(windows, taper=_hann(config))
+    decibels = 10 * np.log10(np.maximum(_mel_bands(config).of(power), POWER_FLOOR))
     np.maximum(decibels, decibels.max() - DYNAMIC_RANGE, out=decibels)
-    return (decibels @ _cosines(config)).astype(np.float32)
+    return np.einsum("ij,jk->ik", decibels, _cosines(config)).astype(np.float32)
 
 
 @functools.lru_cache(maxsize=8)
@@ -232,21 +232,53 @@ def _hann(config: SpeechConfig) -> Doubles:
     return _constant(0.5 - 0.5 * np.cos(2 * np.pi * turns))
 
 
-@functools.lru_cache(maxsize=8)
-def _mel_filters(config: SpeechConfig) -> Doubles:
-    """Give triangular filters of equal area, shape (frequencies, mel_bands).
+class _MelBands(NamedTuple):
+    """Triangular filters of equal area: each frequency rises in one and falls in the one before."""
 
-    ``librosa.filters.mel`` with ``norm="slaney"``, transposed.
-    """
+    rising: Doubles
+    """Weight of each frequency in the first."""
+    falling: Doubles
+    """Weight in the second."""
+    starts: npt.NDArray[np.intp]
+    """Place of the first frequency at or above each corner but the last."""
+    empty: npt.NDArray[np.intp]
+    """Corners above which there is no frequency before the next one."""
+
+    def of(self, power: Doubles) -> Doubles:
+        """Sum power, shape (windows, frequencies), to bands, shape (windows, mel_bands).
+
+        As a product with a table, nearly all of which is zeros, this wakes the threads of a linear
+        algebra library, which then stand in the way of the network's.
+        """
+        rising, falling = (
+            np.add.reduceat(power * weights, self.starts, axis=1)
+            for weights in (self.rising, self.falling)
+        )
+        for sums in (rising, falling):
+            # reduceat gives the next place where there is nothing to sum.
+            sums[:, self.empty] = 0.0
+        bands: Doubles = rising[:, :-1] + falling[:, 1:]
+        return bands
+
+
+@functools.lru_cache(maxsize=8)
+def _mel_bands(config: SpeechConfig) -> _MelBands:
+    """Give the filters of ``librosa.filters.mel`` with ``norm="slaney"``."""
     frequencies = np.fft.rfftfreq(config.frame_length, 1 / config.sample_rate)
     highest = _hertz_to_mel(config.sample_rate / 2)
     corners = _mel_to_hertz(np.linspace(0, highest, config.mel_bands + 2))
-    width = np.diff(corners)
-    above = frequencies[:, np.newaxis] - corners
-    rising = above[:, :-2] / width[:-1]
-    falling = -above[:, 2:] / width[1:]
     area = (corners[2:] - corners[:-2]) / 2
-    return _constant(np.maximum(0, np.minimum(rising, falling)) / area)
+    between = np.searchsorted(corners, frequencies, side="right") - 1
+    inside = between <= config.mel_bands
+    below = np.minimum(between, config.mel_bands)
+    share = inside * (frequencies - corners[below]) / np.diff(corners)[below]
+    starts = np.searchsorted(frequencies, corners[:-1])
+    return _MelBands(
+        rising=_constant(share * np.append(1 / area, 0.0)[below]),
+        falling=_constant((inside - share) * np.append(0.0, 1 / area)[below]),
+        starts=starts,
+        empty=np.flatnonzero(np.diff(starts, append=len(frequencies)) == 0),
+    )
 
 
 @functools.lru_cache(maxsize=8)
