@@ -32,6 +32,4 @@ def test_views_that_overlap_are_read_as_they_are() -> None:
     np.testing.assert_array_equal(
         power_spectrum(windows, taper=np.ones(64)), power_spectrum(copied, taper=np.ones(64))
     )
-    np.testing.assert_array_equal(
-        autocorrelation(windows, lags=9), autocorrelation(copied, lags=9)
-    )
+    np.testing.assert_array_equal(autocorrelation(windows, lags=9), autocorrelation(copied, lags=9))

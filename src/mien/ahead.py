@@ -15,19 +15,18 @@ Item = TypeVar("Item")
 
 WORKERS = max(1, os.cpu_count() or 1)
 """Threads that work at once."""
-_READY = 2
-"""Items that may wait to be used: pictures are large."""
 _END: Any = object()
 
 
 @contextmanager
-def ahead(items: Iterator[Item]) -> Iterator[Iterator[Item]]:
+def ahead(items: Iterator[Item], *, ready: int = 2) -> Iterator[Iterator[Item]]:
     """Take the first items, and then the next ones, in another thread while one is used.
 
     When the context ends the other thread has stopped, and what the items come from may be closed.
 
     Args:
         items: used by nobody else.
+        ready: so many may wait to be used: pictures are large.
 
     Yields:
         The items in their order; what taking one raises is raised in its place.
@@ -38,7 +37,7 @@ def ahead(items: Iterator[Item]) -> Iterator[Iterator[Item]]:
     """
     pool = ThreadPoolExecutor(1)
     try:
-        waiting = deque(pool.submit(next, items, _END) for _ in range(_READY))
+        waiting = deque(pool.submit(next, items, _END) for _ in range(ready))
         yield _ready(items, waiting, pool)
     finally:
         pool.shutdown(cancel_futures=True)

@@ -78,13 +78,20 @@ class Answering:
         """Say that the bundle cannot answer for a branch; ``None`` when it can."""
         return None if self._networks.has(branch) else f"the bundle has no {branch} network"
 
-    def hear(self, waveform: Floats) -> Said:
-        """Ask the audio network.
+    def features(self, waveform: Floats) -> Floats:
+        """Compute what the audio network hears; see :func:`mien.speech.speech_features`.
 
         Args:
             waveform: at the rate of the bundle's configuration, shape (samples,), not empty.
         """
-        features = speech_features(waveform, config=self.bundle.config.speech)
+        return speech_features(waveform, config=self.bundle.config.speech)
+
+    def hear(self, features: Floats) -> Said:
+        """Ask the audio network.
+
+        Args:
+            features: of a waveform.
+        """
         return _said(self._networks.answer("audio", features[None]))
 
     def embed(self, crops: Pixels) -> Floats:

@@ -15,7 +15,7 @@ from mien.media.pictures import Frame
 from mien.media.sound import resampled
 from mien.people import make_follower
 from mien.senses import Heard, Look, Told, View, compare, hear, look, tell
-from mien.speaking import Mouths, speech_share
+from mien.speaking import Mouths
 
 WINDOW_S = 4.0
 """Seconds that an answer is about: the usual window of a timeline."""
@@ -107,7 +107,7 @@ class LiveWindow:
         self._size = (image.shape[1], image.shape[0])
         if not self._answering.lacks("video"):
             frame = Frame(time_s, image)
-            self._looks.append(look(frame, follower=self._follower, answering=self._answering))
+            self._looks += look([frame], follower=self._follower, answering=self._answering)
         self._lap("faces", watch)
         self._forget(time_s - WINDOW_S)
 
@@ -203,9 +203,8 @@ class LiveWindow:
             source_rate=self._sound.rate,
             rate=config.sample_rate,
         )
-        share = speech_share(waveform, config=config) if waveform.size else 0.0
         lacking = self._answering.lacks("audio")
-        said = Said(None, lacking) if lacking else hear(waveform, answering=self._answering)
+        said, share = hear(waveform, answering=self._answering, reason=lacking)
         return Heard(said, share, waveform, begin, config.sample_rate)
 
 

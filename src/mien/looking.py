@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, closing
 
 from mien.acquaintance import Acquaintance
+from mien.ahead import ahead
 from mien.answering import Answering
 from mien.media import Frame
 from mien.media.plan import Plan
 from mien.media.stream import Span, Stream
 from mien.people import Follower
 from mien.senses import Look, View, look
+
+READY_PIXELS = 2**24
+"""Pixels of the frames that may wait to be looked at: 50 MB."""
 
 
 class Looks:
@@ -40,11 +45,17 @@ class Looks:
         self._plan = Plan(
             filter(None, map(self._shown, windows)), since=first[0] if first else None
         )
+        self._open = ExitStack()
         self._frames: Iterator[tuple[int, Frame]] = iter(())
         if not self._reason:
-            self._frames = stream.frames(self._plan)
+            frames = self._open.enter_context(closing(stream.frames(self._plan)))
+            self._frames = self._open.enter_context(ahead(frames, ready=_ready(stream.pixels)))
         self._seen: dict[int, Look] = {}
         self._last: int | None = None
+
+    def close(self) -> None:
+        """End the decoding."""
+        self._open.close()
 
     def of(self, window: Span) -> View:
         """Give what is seen in a window; windows come in their order."""
@@ -86,9 +97,22 @@ class Looks:
             del self._seen[pts]
 
     def _go_on(self, until: int) -> None:
+        times: list[int] = []
+        frames = self._until(until, times)
+        looks = look(frames, follower=self._follower, answering=self._answering)
+        self._seen.update(zip(times, looks, strict=True))
+
+    def _until(self, until: int, times: list[int]) -> Iterator[Frame]:
+        """Give the frames up to a time, and note the time of each."""
         while self._last is None or self._last < until:
             pts, frame = next(self._frames, (None, None))
             if pts is None or frame is None:
                 return
             self._last = pts
-            self._seen[pts] = look(frame, follower=self._follower, answering=self._answering)
+            times.append(pts)
+            yield frame
+
+
+def _ready(pixels: int) -> int:
+    """Say how many frames are decoded ahead: a window's are, while the one before is answered."""
+    return min(max(READY_PIXELS // max(pixels, 1), 2), 11)

@@ -5,7 +5,7 @@ import os
 import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, overload
@@ -207,10 +207,11 @@ class Recogniser:
         ) as clip:
             watch.lap("decode")
             lacking = self._answering.lacks("video") or clip.video_reason
-            with nullcontext(iter(())) if lacking else ahead(clip.frames()) as frames:
+            with ExitStack() as stack:
+                frames = None if lacking else stack.enter_context(ahead(clip.frames()))
                 audio = self._audio(clip)
                 watch.lap("audio")
-                faces = None if lacking else self._faces(_timed(frames, watch))
+                faces = None if frames is None else self._faces(_timed(frames, watch))
                 watch.lap("faces")
             duration = clip.duration_s
         video = Said(None, lacking if faces is None else faces.reason)
@@ -230,7 +231,7 @@ class Recogniser:
     def _audio(self, clip: Clip) -> Said:
         if (lacking := self._answering.lacks("audio")) or clip.waveform is None:
             return Said(None, lacking or clip.audio_reason)
-        return self._answering.hear(clip.waveform)
+        return self._answering.hear(self._answering.features(clip.waveform))
 
     def _faces(self, frames: Iterator[Frame]) -> Faces:
         config: FacesConfig = self.bundle.config.faces

@@ -1,6 +1,6 @@
 """What is seen and heard in one window → who expresses what: the one way for timelines and live."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +11,7 @@ from mien.detectors import Box
 from mien.media import Frame
 from mien.media.sound import SILENCE_DBFS, silent
 from mien.people import Follower, Seen
-from mien.speaking import Mouths
+from mien.speaking import Mouths, speech_share
 from mien.windows import Sighting
 
 
@@ -27,21 +27,21 @@ class Look:
     """Who was known before."""
 
 
-def look(frame: Frame, *, follower: Follower, answering: Answering) -> Look:
-    """Search a frame for faces and embed them.
+def look(frames: Iterable[Frame], *, follower: Follower, answering: Answering) -> list[Look]:
+    """Search frames for faces, and embed all that are found in one go.
 
     Args:
-        frame: the next one of its clip.
+        frames: the next ones of their clip; taken one by one.
         follower: knows whose faces were in the frames before.
         answering: has the embedder.
     """
-    before = follower.known
-    faces = follower.look(frame)
-    if not faces:
-        return Look(frame.time, {}, before)
-    embeddings = answering.embed(np.stack([face.crop for face in faces]))
-    pairs = zip(faces, embeddings, strict=True)
-    return Look(frame.time, {face.person: (face, row) for face, row in pairs}, before)
+    found = [(frame.time, follower.known, follower.look(frame)) for frame in frames]
+    crops = [face.crop for _, _, faces in found for face in faces]
+    embeddings = iter(answering.embed(np.stack(crops)) if crops else ())
+    return [
+        Look(time, {face.person: (face, next(embeddings)) for face in faces}, before)
+        for time, before, faces in found
+    ]
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,18 +92,24 @@ class Heard:
         return float(np.sqrt(np.mean(np.square(around)))) if around.size else None
 
 
-def hear(waveform: Floats, *, answering: Answering) -> Said:
-    """Ask what a window sounds like, unless nothing is to be heard in it.
+def hear(waveform: Floats, *, answering: Answering, reason: str | None) -> tuple[Said, float]:
+    """Ask what a window sounds like, and in what share of it somebody speaks.
 
     Args:
         waveform: of the window, at the rate of the bundle's configuration, shape (samples,).
         answering: has the audio network.
+        reason: why that is not asked, if it is not.
     """
+    config = answering.bundle.config.speech
     if not waveform.size:
-        return Said(None, "no sound at that time")
-    if silent(waveform):
-        return Said(None, f"silent: below {SILENCE_DBFS} dBFS all through")
-    return answering.hear(waveform)
+        return Said(None, reason or "no sound at that time"), 0.0
+    features = answering.features(waveform)
+    share = speech_share(waveform, config=config, features=features)
+    if reason:
+        return Said(None, reason), share
+    if silent(waveform[: config.samples]):
+        return Said(None, f"silent: below {SILENCE_DBFS} dBFS all through"), share
+    return answering.hear(features), share
 
 
 def compare(view: View, heard: Heard, mouths: Mouths) -> None:

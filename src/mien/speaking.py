@@ -38,7 +38,9 @@ AHEAD = 0.1
 """By so much it must exceed everybody else's."""
 
 
-def speech_share(waveform: Floats, *, config: SpeechConfig) -> float:
+def speech_share(
+    waveform: Floats, *, config: SpeechConfig, features: Floats | None = None
+) -> float:
     """Give the share of a waveform in which somebody speaks.
 
     Speech is what lies within a quarter of a second of a loud sound with a pitch. Music with a
@@ -47,6 +49,8 @@ def speech_share(waveform: Floats, *, config: SpeechConfig) -> float:
     Args:
         waveform: shape (samples,).
         config: its rate, and the windows that are looked at.
+        features: of the waveform, by :func:`mien.speech.speech_features`, if they are at hand:
+            they may tell already what is asked.
 
     Returns:
         0 to 1.
@@ -56,7 +60,11 @@ def speech_share(waveform: Floats, *, config: SpeechConfig) -> float:
     """
     if not waveform.size:
         return 0.0
-    loudness, aperiodicity = np.concatenate(list(_pieces(waveform, config)), axis=1)
+    count, frames = 1 + waveform.size // config.hop_length, config.frames
+    if features is not None and config.pitch and count <= frames:
+        loudness, aperiodicity = features[frames:][:count], features[-frames:][:count]
+    else:
+        loudness, aperiodicity = np.concatenate(list(_pieces(waveform, config)), axis=1)
     loud = loudness > max(AUDIBLE, LOUD * float(loudness.max()))
     voiced = loud & (aperiodicity < VOICED)
     reach = round(AROUND_S * config.sample_rate / config.hop_length)

@@ -1,4 +1,4 @@
-"""Fourier transforms of many rows, by OpenCV: in a few rows at once they take a third of NumPy's time."""
+"""Fourier transforms of many rows by OpenCV, a few at once: faster than NumPy's."""
 
 import cv2
 import numpy as np
@@ -66,6 +66,6 @@ def _power(rows: Doubles) -> Doubles:
 
 def _transform(rows: Doubles) -> Doubles:
     """Give real and imaginary parts at all frequencies, shape (rows, samples, 2)."""
-    parts: Doubles = cv2.dft(rows, flags=cv2.DFT_ROWS | cv2.DFT_COMPLEX_OUTPUT)
+    parts = np.asarray(cv2.dft(rows, flags=cv2.DFT_ROWS | cv2.DFT_COMPLEX_OUTPUT), np.float64)
     # Of a single row OpenCV's result has another shape.
     return parts.reshape(*rows.shape, 2)

@@ -1,6 +1,6 @@
 """Waveform to acoustic features: the paper's zero-crossing rate, loudness and MFCC, and pitch.
 
-The numbers are librosa 0.11's, computed with NumPy and OpenCV so that the run-time install stays light:
+The numbers are librosa 0.11's, computed without it so that the run-time install stays light:
 ``zero_crossing_rate``, ``rms`` and ``mfcc`` of ``librosa.feature`` with their default options, and
 ``yin`` (:mod:`mien.pitch`).
 All windows are centred: window ``t`` has its middle at sample ``t * hop_length``.
@@ -222,7 +222,8 @@ def _mfcc(windows: Doubles, config: SpeechConfig) -> Floats:
     power = power_spectrum(windows, taper=_hann(config))
     decibels = 10 * np.log10(np.maximum(_mel_bands(config).of(power), POWER_FLOOR))
     np.maximum(decibels, decibels.max() - DYNAMIC_RANGE, out=decibels)
-    return np.einsum("ij,jk->ik", decibels, _cosines(config)).astype(np.float32)
+    cepstra: Doubles = np.einsum("ij,jk->ik", decibels, _cosines(config))
+    return cepstra.astype(np.float32)
 
 
 @functools.lru_cache(maxsize=8)

@@ -1,7 +1,7 @@
 """A clip of any length → windows, each answered as the piece of it would be."""
 
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import dropwhile
@@ -9,7 +9,7 @@ from itertools import dropwhile
 import numpy as np
 
 from mien.acquaintance import Acquaintance
-from mien.answering import Answering, Floats, Said
+from mien.answering import Answering, Floats
 from mien.detectors import Detector
 from mien.errors import InvalidArgument
 from mien.looking import Looks
@@ -18,7 +18,7 @@ from mien.media.reader import unreadable
 from mien.media.stream import Listening, Span, Stream, open_stream
 from mien.people import PEOPLE, Follower, make_follower
 from mien.senses import Heard, Told, compare, hear, tell
-from mien.speaking import MEMORY_S, STEP_S, Mouths, speech_share
+from mien.speaking import MEMORY_S, STEP_S, Mouths
 from mien.windows import Checkpoint, Window
 
 SHORTEST_S, LONGEST_S = 0.05, 600.0
@@ -132,7 +132,11 @@ def _windows(
         stream = stack.enter_context(open_stream(source, sample_rate=config.speech.sample_rate))
         listening = stack.enter_context(stream.listening())
         spans = _spans_from(start_s, stream.duration, options)
-        looks = _looks(stream, start_s, answering=answering, follower=follower, options=options)
+        looks = stack.enter_context(
+            closing(
+                _looks(stream, start_s, answering=answering, follower=follower, options=options)
+            )
+        )
         sounds = _Sounds(stream, listening, answering)
         mouths = Mouths()
         saved_s = start_s
@@ -197,23 +201,17 @@ class _Sounds:
         inside = self._stream.sound and self._stream.sound.within(*span)
         waveform = self._waveform(inside) if inside else np.empty(0, np.float32)
         start = float(inside.start) if inside else float(span.start)
-        share = None
-        if self._stream.sound:
-            # Where the sound has not begun, or is over, nobody speaks.
-            there = (inside.end - inside.start) / (span.end - span.start) if inside else 0
-            share = float(there) * speech_share(waveform, config=config)
-        said = self._said(waveform[: config.samples])
-        return Heard(said, share, waveform, start, config.sample_rate)
+        reason = self._answering.lacks("audio") or self._stream.audio_reason
+        said, share = hear(waveform, answering=self._answering, reason=reason)
+        # Where the sound has not begun, or is over, nobody speaks.
+        there = (inside.end - inside.start) / (span.end - span.start) if inside else 0
+        spoken = float(there) * share if self._stream.sound else None
+        return Heard(said, spoken, waveform, start, config.sample_rate)
 
     def _waveform(self, inside: Span) -> Floats:
         # The last packet's end is not the last sample's to the dot; none is to be lost.
         last = self._stream.sound is not None and inside.end == self._stream.sound.end
         return self._listening.between(inside.start, inside.end + (1 if last else 0))
-
-    def _said(self, waveform: Floats) -> Said:
-        if reason := self._answering.lacks("audio") or self._stream.audio_reason:
-            return Said(None, reason)
-        return hear(waveform, answering=self._answering)
 
 
 def _row(span: Span, told: Told, *, speech: float | None) -> Window:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import stat
+import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -49,6 +50,7 @@ class Reader:
 
     def __init__(self, file: BinaryIO, title: str) -> None:
         self._file = file
+        self._turn = threading.Lock()
         self.title = title
         self.tell = file.tell
 
@@ -70,28 +72,30 @@ class Reader:
 
     def twin(self) -> Twin:
         """Give a reader of the same source that stands at a place of its own."""
-        return Twin(self._file, self.title)
+        return Twin(self._file, self.title, turn=self._turn)
 
 
 class Twin(Reader):
-    """One of several readers of one file, which take turns; not for several threads."""
+    """One of several readers of one file, which take turns; each is for one thread."""
 
-    def __init__(self, file: BinaryIO, title: str) -> None:
+    def __init__(self, file: BinaryIO, title: str, *, turn: threading.Lock) -> None:
         super().__init__(file, title)
-        self._place = 0
+        self._turn, self._place = turn, 0
         self.tell = lambda: self._place
 
     def read(self, size: int) -> bytes:
         """Read at most ``size`` bytes from this reader's place; none at the end."""
-        super().seek(self._place)
-        read = super().read(size)
+        with self._turn:
+            super().seek(self._place)
+            read = super().read(size)
         self._place += len(read)
         return read
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
         """Go to a place and tell it, or -1 where there is none."""
-        super().seek(self._place)
-        found = super().seek(offset, whence)
+        with self._turn:
+            super().seek(self._place)
+            found = super().seek(offset, whence)
         if found >= 0:
             self._place = found
         return found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
@@ -59,6 +59,8 @@ class Stream:
     name: str
     duration: Fraction
     """Seconds from the earliest start of its streams to the latest end."""
+    pixels: int
+    """Of the picture, as its header says; 0 without one."""
     picture: Span | None
     """``None`` where :attr:`video_reason` says why."""
     sound: Span | None
@@ -94,8 +96,8 @@ class Stream:
         places = np.searchsorted(times, middles, side="right")
         return times[np.maximum(places - 1, 0)]
 
-    def frames(self, wanted: Wanted) -> Iterator[tuple[int, Frame]]:
-        """Decode frames, one after the other.
+    def frames(self, wanted: Wanted) -> Generator[tuple[int, Frame]]:
+        """Decode frames, one after the other; may be asked by another thread than listens.
 
         Args:
             wanted: presentation times, rising, as :meth:`shown` gives them.
@@ -255,6 +257,7 @@ def open_stream(source: ClipSource, *, sample_rate: int) -> Iterator[Stream]:
         yield Stream(
             name=reader.title,
             duration=duration,
+            pixels=found.pixels,
             picture=picture,
             sound=heard,
             video_reason=None if picture else found.video_reason or "no frames",

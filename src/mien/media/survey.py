@@ -29,6 +29,8 @@ class Survey(NamedTuple):
     """``None`` without a picture."""
     aspect: Fraction
     """Width / height of the picture's pixels."""
+    pixels: int
+    """Of the picture; 0 without one."""
     video_reason: str | None
     audio_reason: str | None
     origin: Fraction
@@ -67,6 +69,7 @@ def survey(reader: Reader, sound: Sound) -> Survey:
     return Survey(
         track,
         aspect,
+        video.codec_context.width * video.codec_context.height if video else 0,
         video_reason,
         sound.reason if audio else "no audio stream",
         min(starts, default=Fraction(0)),
