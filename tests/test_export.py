@@ -1,5 +1,6 @@
 """Keras and ONNX Runtime must agree on what was exported, for every batch size."""
 
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -187,6 +188,13 @@ def test_the_same_model_gives_the_same_bytes(tmp_path: Path) -> None:
     keras.utils.set_random_seed(7)
     export(picture_network(), tmp_path / "two.onnx", a="1", b="2")
     assert (tmp_path / "one.onnx").read_bytes() == (tmp_path / "two.onnx").read_bytes()
+
+
+def test_the_root_logger_is_left_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logging.root, "handlers", [])
+    model = chain((4,), layers.Dense(2))
+    export_onnx(model, tmp_path / "a.onnx", input_names=["x"], output_name="y", metadata={})
+    assert logging.root.handlers == []
 
 
 def test_dropout_and_batch_statistics_are_those_of_use(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import keras
@@ -61,14 +62,15 @@ def export_onnx(
     ['batch', 4]
     """
     _require_jax()
-    proto = jax2onnx.to_onnx(
-        lambda *inputs: model(inputs[0] if len(inputs) == 1 else list(inputs), training=False),
-        _input_shapes(model, input_names),
-        model_name="mien",
-        opset=OPSET,
-        input_names=list(input_names),
-        output_names=[output_name],
-    )
+    with _root_logger_untouched():
+        proto = jax2onnx.to_onnx(
+            lambda *inputs: model(inputs[0] if len(inputs) == 1 else list(inputs), training=False),
+            _input_shapes(model, input_names),
+            model_name="mien",
+            opset=OPSET,
+            input_names=list(input_names),
+            output_names=[output_name],
+        )
     _pool_channels_first(proto.graph)
     _flatten_vectors(proto.graph)
     _drop_unused(proto.graph)
@@ -81,6 +83,17 @@ def export_onnx(
         )
     content = proto.SerializeToString(deterministic=True)
     write_atomically(Path(path), lambda file: file.write(content))
+
+
+@contextmanager
+def _root_logger_untouched() -> Iterator[None]:
+    """Keep jax2onnx from giving the root logger a handler, which would tell all lines twice."""
+    nothing = logging.NullHandler()
+    logging.root.addHandler(nothing)
+    try:
+        yield
+    finally:
+        logging.root.removeHandler(nothing)
 
 
 def _require_jax() -> None:

@@ -134,7 +134,7 @@ def fit(  # noqa: PLR0913 - network, two parts of data, how, where, whether anew
     network = _load(folder / kept)
     if recipe.averages == "measured":
         # Of an epoch that was not trained on, the same after a resumed run.
-        batches.epoch = recipe.epochs
+        batches.epoch = recipe.epochs + 1
         settle(network, batches)
     return Fitted(answering(network), epoch, checkpoint.history)
 
