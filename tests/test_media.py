@@ -52,6 +52,7 @@ from mien.media import (
     sound,
     walk,
 )
+from mien.media.reader import Reader, reading
 
 RATE = 16_000
 TONE = sine(440, seconds=1, rate=RATE)
@@ -643,6 +644,18 @@ def test_errors_of_the_body_are_not_touched() -> None:
         open_clip(clip_bytes(), frames=3, sample_rate=RATE, samples=1),
     ):
         raise ValueError("mine")
+
+
+def test_readers_of_one_file_read_right_in_threads_of_their_own() -> None:
+    content = np.random.default_rng(0).bytes(100_000)
+    with reading(io.BytesIO(content)) as reader:
+        twins = [reader.twin() for _ in range(4)]
+
+        def whole(twin: Reader) -> bytes:
+            return b"".join(iter(lambda: twin.read(7), b""))
+
+        with ThreadPoolExecutor(4) as pool:
+            assert set(pool.map(whole, twins)) == {content}
 
 
 def test_clips_are_read_in_many_threads_at_once() -> None:

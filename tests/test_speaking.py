@@ -88,17 +88,21 @@ def test_the_voice_is_whose_mouth_moves_with_it() -> None:
             mouths.take(step / 11, crops, loudness=loudness)
         return mouths
 
-    assert shown(1).speaker() == 1
-    assert shown(2).speaker() == 2
+    assert shown(1).speaker(among=(1, 2)) == 1
+    assert shown(2).speaker(among=(1, 2)) == 2
+
+
+def test_the_voice_is_of_nobody_who_is_not_there() -> None:
+    assert talk((1,)).speaker(among=(2, 3)) is None
 
 
 def test_nobody_has_a_voice_that_no_mouth_or_both_move_with() -> None:
-    assert talk(()).speaker() is None
-    assert talk((1, 2)).speaker() is None
+    assert talk(()).speaker(among=(1, 2)) is None
+    assert talk((1, 2)).speaker(among=(1, 2)) is None
 
 
 def test_nobody_is_told_after_a_moment() -> None:
-    assert talk((1,), seconds=1.0).speaker() is None
+    assert talk((1,), seconds=1.0).speaker(among=(1, 2)) is None
 
 
 def test_what_is_long_past_is_forgotten() -> None:
@@ -158,7 +162,7 @@ def test_a_silent_crowd_s_voice_is_nobody_s() -> None:
             mouth = int(200 * generator.random()) if moves else 0
             loudness = float(generator.random()) if speaks else 0.1
             mouths.take(step / 11, {1: face(mouth=mouth), 2: face()}, loudness=loudness)
-        assert mouths.speaker() is None
+        assert mouths.speaker(among=(1, 2)) is None
 
 
 def test_chance_alone_seldom_gives_a_voice(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -169,5 +173,5 @@ def test_chance_alone_seldom_gives_a_voice(monkeypatch: pytest.MonkeyPatch) -> N
         mouths = Mouths()
         for step in range(88):
             mouths.take(step / 11, {1: face()}, loudness=float(generator.random()))
-        told += mouths.speaker() is not None
+        told += mouths.speaker(among=(1, 2)) is not None
     assert told < 8

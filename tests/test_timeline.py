@@ -5,11 +5,13 @@ import json
 import os
 import subprocess
 import sys
+import threading
+from collections.abc import Generator
 from dataclasses import replace
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import av
 import numpy as np
@@ -242,22 +244,47 @@ def saved(rows: list[Window]) -> list[Checkpoint]:
     return [Checkpoint.from_dict(json.loads(json.dumps(each))) for each in found]
 
 
+@pytest.mark.parametrize(("window_s", "hop_s"), [(2.0, 1.0), (1.0, 0.05)])
 def test_a_run_that_goes_on_says_the_same_and_looks_at_nothing_before(
-    recogniser: Recogniser, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    recogniser: Recogniser,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    window_s: float,
+    hop_s: float,
 ) -> None:
     monkeypatch.setattr("mien.timeline.CHECKPOINT_S", 3)
-    repeat(GOLDEN_CLIP, tmp_path / "clip.mp4", seconds=11)
-    ask = partial(recogniser.timeline, tmp_path / "clip.mp4")
+    repeat(GOLDEN_CLIP, tmp_path / "clip.mp4", seconds=8)
+    options = TimelineOptions(window_s=window_s, hop_s=hop_s)
+    ask = partial(recogniser.timeline, tmp_path / "clip.mp4", options=options)
     rows = list(ask())
-    checkpoints = saved(rows)
-    assert [each.start_s for each in checkpoints] == [3.0, 6.0]
-    for checkpoint in checkpoints:
-        assert checkpoint.same_from_s == checkpoint.start_s
-        later = list(ask(start=checkpoint))
-        assert later[0].start_s == checkpoint.start_s
-        assert min(seen.time_s for seen in later[0].sightings) >= checkpoint.start_s
-        same = [replace(row, checkpoint=None) for row in rows[-len(later) :]]
-        assert [replace(row, checkpoint=None) for row in later] == same
+    checkpoint = saved(rows)[0]
+    # How faces are gathered to be embedded together is only the same after a window's length.
+    assert (checkpoint.start_s, checkpoint.same_from_s) == (3.0, 3.0 + window_s)
+    later = list(ask(start=checkpoint))
+    assert later[0].start_s == checkpoint.start_s
+    assert min(seen.time_s for seen in later[0].sightings) >= checkpoint.start_s
+
+    def same(table: list[Window]) -> list[Window]:
+        kept = [row for row in table if row.start_s >= checkpoint.same_from_s]
+        return [replace(row, checkpoint=None) for row in kept]
+
+    assert same(later) == same(rows)
+    assert len(same(rows)) > 1
+
+
+def test_whoever_stops_listening_leaves_no_thread_and_no_open_file(
+    recogniser: Recogniser, tmp_path: Path
+) -> None:
+    clip = tmp_path / "clip.mp4"
+    repeat(GOLDEN_CLIP, clip, seconds=8)
+    windows = cast("Generator[Window]", recogniser.timeline(clip))
+    threads = threading.active_count()
+    assert next(windows).start_s == 0.0
+    assert threading.active_count() > threads
+    windows.close()
+    assert threading.active_count() == threads
+    links = [place for place in Path("/proc/self/fd").iterdir() if place.is_symlink()]
+    assert clip not in [link.readlink() for link in links]
 
 
 @needs_data

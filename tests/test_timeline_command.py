@@ -130,6 +130,7 @@ def test_options_reach_the_engine(use: Use, clip: Path, tmp_path: Path) -> None:
         (["--out", "t.csv", "--out", "t.srt"], "one of .csv"),
         (["--out", "nowhere/t.csv"], "name a file in a folder that exists"),
         (["--out", "folder.csv"], "is a folder"),
+        (["--out", "told.csv"], "told.csv-metadata.json is a folder"),
         (["--out", "clip.mp4"], "is the clip, which it would overwrite"),
         (["--out", "t.csv", "--out", "folder.csv/../t.csv"], "is named twice"),
         (["--out", "t.csv", "--out", "t.html", "--resume"], "--resume goes on with .csv and"),
@@ -144,6 +145,7 @@ def test_what_cannot_be_written_is_refused_before_any_work(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     Path("folder.csv").mkdir()
+    Path("told.csv-metadata.json").mkdir()
     monkeypatch.setattr(Engine, "__init__", lambda *_, **__: pytest.fail("work was done"))
     before = sorted(clip.parent.iterdir())
     assert run("timeline", clip, *arguments) == 2

@@ -153,6 +153,38 @@ def test_csv_that_was_torn_off_in_a_row_is_resumed(tmp_path: Path, torn: int) ->
     assert path.read_bytes() == once.read_bytes()
 
 
+def test_csv_that_was_torn_off_in_its_first_row_is_resumed(tmp_path: Path) -> None:
+    once, path = tmp_path / "once.csv", tmp_path / "t.csv"
+    write(once, ROWS)
+    write(path, ROWS[:1], stop=True)
+    path.write_bytes(path.read_bytes()[:-40])
+    write(path, ROWS, resume=True)
+    assert path.read_bytes() == once.read_bytes()
+
+
+@pytest.mark.parametrize("ending", TABLES)
+def test_a_resumed_run_that_is_stopped_at_once_can_be_resumed(tmp_path: Path, ending: str) -> None:
+    path = tmp_path / f"t{ending}"
+    write(path, ROWS[:1], stop=True)
+    # What it computes again first is in no table yet.
+    write(path, [replace(ROWS[0], start_s=-1.0)], stop=True, resume=True)
+    write(path, [], stop=True, resume=True)
+    write(path, ROWS, resume=True)
+    assert rows_of(path) == [row.row() for row in ROWS]
+    assert not list(tmp_path.glob(".*"))
+
+
+@pytest.mark.parametrize("ending", [".parquet", ".json", ".eaf", ".html"])
+def test_what_fails_before_the_first_row_costs_no_old_results(tmp_path: Path, ending: str) -> None:
+    path = tmp_path / f"t{ending}"
+    path.write_text("old")
+    write(path, [], stop=True)
+    assert path.read_text() == "old"
+    write(path, [])
+    assert path.read_bytes() != b"old"
+    assert not list(tmp_path.glob(".*"))
+
+
 @pytest.mark.parametrize("ending", TABLES)
 @pytest.mark.parametrize(
     "other",

@@ -34,7 +34,8 @@ _OTHERS: dict[str, tuple[Kind, str]] = {
     "end_s": ("number", "seconds from the clip's start to the window's end"),
     "person": (
         "whole number",
-        "who, counted from 1, the same through the clip; empty where no face was found",
+        "who, counted from 1, the same through the clip if people are told apart; empty where no "
+        "face was found",
     ),
     "emotion": (
         "text",

@@ -143,7 +143,7 @@ def tell(view: View, heard: Heard, *, answering: Answering, mouths: Mouths) -> I
         answer = answering.answer(heard.said, unseen)
         yield Told(person=None, answer=answer, faces_found=0.0 if slices else None)
         return
-    speaker = people[0] if len(people) == 1 else mouths.speaker()
+    speaker = people[0] if len(people) == 1 else mouths.speaker(among=people)
     for person in people:
         found = view.found(person)
         video = Said(None, f"a face in {len(found)} of {len(view.looks)} frames")

@@ -1,7 +1,7 @@
 """Whether somebody speaks, and whose mouth moves with the voice."""
 
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import cv2
@@ -155,12 +155,12 @@ class Mouths:
                 del self._rows[person]
         self._last = {who: last for who, last in self._last.items() if time - last[0] < STEP_S}
 
-    def speaker(self) -> int | None:
-        """Say whose voice it is; ``None`` if that cannot be told."""
+    def speaker(self, *, among: Collection[int]) -> int | None:
+        """Say whose of some people's the voice is; ``None`` if that cannot be told."""
         fits = {
             person: _correlation(np.array(rows)[:, 1:])
             for person, rows in self._rows.items()
-            if len(rows) >= FEWEST
+            if person in among and len(rows) >= FEWEST
         }
         ranked = [*sorted(fits.values(), reverse=True), 0.0]
         if len(fits) < 1 or ranked[0] < MOVES_WITH or ranked[0] - ranked[1] < AHEAD:

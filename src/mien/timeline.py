@@ -183,9 +183,10 @@ def _looks(
 
 
 def _checkpoint(start_s: float, known: Acquaintance, options: TimelineOptions) -> Checkpoint:
-    # Whose voice it is hangs on what mouths did until then, from the end of the first window on:
-    # before that, frames come in another order.
-    warm_s = 0.0 if options.people == "largest" else options.window_s + MEMORY_S + STEP_S
+    # Faces of the first window are embedded together that otherwise come in several lots, which
+    # the last digits tell. Whose voice it is hangs on what mouths did from that window's end on.
+    memory_s = 0.0 if options.people == "largest" else MEMORY_S + STEP_S
+    warm_s = options.window_s + memory_s
     return Checkpoint(start_s=start_s, same_from_s=start_s + warm_s, known=known.to_dict())
 
 

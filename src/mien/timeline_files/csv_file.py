@@ -39,6 +39,7 @@ class CsvFile:
     def __init__(self, path: Path, facts: TimelineFacts, *, resume: bool = False) -> None:
         self.from_s = 0.0
         """Start of the first window that is missing; earlier ones are not written again."""
+        self.begun = False
         self._path, self._facts = path, facts
         kept = resume and path.exists()
         self._resume_file = ResumeFile(path, facts, resume=kept)
@@ -65,6 +66,7 @@ class CsvFile:
 
     def write(self, window: Window) -> None:
         """Append a row, unless it is there."""
+        self.begun = True
         if window.start_s >= self.from_s:
             self._csv.writerow(window.row())
             self._file.flush()
@@ -81,15 +83,20 @@ class CsvFile:
         """Let go of the file, which is whole."""
         self._file.close()
 
+    def discard(self) -> None:
+        """Leave a table of what was there before, if it was gone on with."""
+        self.close()
+
     def _tell(self, *, whole: bool) -> None:
         try:
             told = _metadata(self._path, self._facts, whole=whole)
-            _metadata_path(self._path).write_text(told, "utf-8")
+            metadata_path(self._path).write_text(told, "utf-8")
         except OSError as error:
             raise unwritable(self._path, error) from error
 
 
-def _metadata_path(path: Path) -> Path:
+def metadata_path(path: Path) -> Path:
+    """Give the place of what is told about a table."""
     return path.with_name(f"{path.name}-metadata.json")
 
 
@@ -115,7 +122,7 @@ def _metadata(path: Path, facts: TimelineFacts, *, whole: bool) -> str:
 
 def _stored(path: Path) -> dict[str, Any]:
     """Give the note: ``mien``, the settings, and whether the table is whole."""
-    beside = _metadata_path(path)
+    beside = metadata_path(path)
     try:
         note: dict[str, Any] = json.loads(beside.read_bytes())["notes"][0]
         dict(note["mien"])
@@ -144,10 +151,8 @@ def _cut_last_window(path: Path) -> float:
             if start != last:
                 cut, last = place, start
             place += len(line)
-        if last is None:
-            return 0.0
-        file.truncate(cut)
-    return last
+        file.truncate(place if last is None else cut)
+    return last or 0.0
 
 
 def _start_of(line: bytes, *, path: Path) -> float:

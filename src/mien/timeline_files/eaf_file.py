@@ -53,8 +53,9 @@ class EafFile:
     """
 
     def __init__(self, path: Path, facts: TimelineFacts) -> None:
+        self.begun = False
         self._part = Part(path)
-        self._address = facts.link_from(path)
+        self._address = facts.place_from(path)
         self._mime = mimetypes.guess_type(facts.clip.name)[0] or "video/mp4"
         self._stretches = Stretches()
         # Times stand before the annotations in the file: these wait in memory, as few as they are.
@@ -62,6 +63,7 @@ class EafFile:
 
     def write(self, window: Window) -> None:
         """Take a row."""
+        self.begun = True
         for stretch in self._stretches.add(window):
             self._annotate(stretch)
 
@@ -74,6 +76,10 @@ class EafFile:
         indent(tree, "    ")
         with self._part:
             ElementTree(tree).write(self._part.path, encoding="UTF-8", xml_declaration=True)
+
+    def discard(self) -> None:
+        """Leave what was there."""
+        self._part.drop()
 
     def _annotate(self, stretch: Stretch) -> None:
         spoken = max((window.speech or 0 for window in stretch.windows), default=0)

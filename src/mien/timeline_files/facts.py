@@ -63,12 +63,20 @@ class TimelineFacts:
                 )
 
     def link_from(self, file: Path) -> str:
-        """Give the clip's address relative to a file's folder, for a browser or ELAN."""
-        clip, folder = self.clip.resolve(), file.resolve().parent
+        """Give the clip's address relative to a file's folder, for a browser."""
+        place = self._place_from(file)
+        return self.clip.resolve().as_uri() if place is None else quote(os.fsencode(place))
+
+    def place_from(self, file: Path) -> str:
+        """Give the clip's place relative to a file's folder, for ELAN, which decodes nothing."""
+        place = self._place_from(file)
+        return f"file:///{self.clip.resolve().as_posix()}" if place is None else shown_name(place)
+
+    def _place_from(self, file: Path) -> str | None:
         try:
-            place = os.path.relpath(clip, folder)
+            place = os.path.relpath(self.clip.resolve(), file.resolve().parent)
         except ValueError:
             # On another drive of Windows.
-            return clip.as_uri()
-        address = quote(os.fsencode(Path(place).as_posix()))
-        return address if address.startswith("..") else f"./{address}"
+            return None
+        path = Path(place).as_posix()
+        return path if path.startswith("..") else f"./{path}"

@@ -36,6 +36,7 @@ class HtmlFile:
     """
 
     def __init__(self, path: Path, facts: TimelineFacts) -> None:
+        self.begun = False
         self._part = Part(path)
         head, self._tail = _page(facts, video=facts.link_from(path)).split("{{data}}")
         self._file = self._part.path.open("w", encoding="utf-8")
@@ -50,6 +51,7 @@ class HtmlFile:
 
     def write(self, window: Window) -> None:
         """Append a row."""
+        self.begun = True
         self._file.write(self._between + _script_safe(_row(window)))
         self._between = ",\n"
 
@@ -57,6 +59,11 @@ class HtmlFile:
         """Write the page's end and put the file into its place."""
         with self._part, self._file:
             self._file.write("\n]}" + self._tail)
+
+    def discard(self) -> None:
+        """Leave what was there."""
+        self._file.close()
+        self._part.drop()
 
 
 def _page(facts: TimelineFacts, *, video: str) -> str:

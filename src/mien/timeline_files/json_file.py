@@ -11,13 +11,13 @@ from mien.timeline_files.facts import TimelineFacts
 from mien.timeline_files.writer import Part
 from mien.windows import Window
 
-_NO_TABLE = {"sightings"}
+_NO_TABLE = {"sightings", "checkpoint"}
 
 
 class JsonFile:
     """Writes ``{"clip": …, "bundle": {…}, "options": {…}, "windows": [{…}, …]}``, in ASCII.
 
-    A window has the fields of :class:`mien.windows.Window` but the sightings; its probabilities and
+    A window has the fields of :class:`mien.windows.Window` that tables have; its probabilities and
     branches look as in ``mien predict --json``.
 
     Args:
@@ -29,6 +29,7 @@ class JsonFile:
     """
 
     def __init__(self, path: Path, facts: TimelineFacts) -> None:
+        self.begun = False
         self._part = Part(path)
         self._file = self._part.path.open("w", encoding="ascii")
         head = {"clip": str(facts.clip), "bundle": facts.bundle, "options": facts.options()}
@@ -37,6 +38,7 @@ class JsonFile:
 
     def write(self, window: Window) -> None:
         """Append a window, in a line of its own."""
+        self.begun = True
         self._file.write(self._between + json.dumps(_object(window)))
         self._between = ",\n"
 
@@ -44,6 +46,11 @@ class JsonFile:
         """Close the object and put the file into its place."""
         with self._part, self._file:
             self._file.write("\n]}\n")
+
+    def discard(self) -> None:
+        """Leave what was there."""
+        self._file.close()
+        self._part.drop()
 
 
 def _object(window: Window) -> dict[str, Any]:

@@ -25,6 +25,7 @@ from mien.errors import UnreadableClip
 from mien.media.reader import reading, unreadable
 from mien.media.times import Track
 from mien.stretches import Stretch, Stretches
+from mien.timeline import REST
 from mien.timeline_files.box_paths import new_paths
 from mien.timeline_files.drawing import Shown, Sides, draw
 from mien.timeline_files.facts import TimelineFacts
@@ -60,6 +61,7 @@ class Mp4File:
     def __init__(
         self, path: Path, facts: TimelineFacts, *, told: Callable[[float], None] = lambda _: None
     ) -> None:
+        self.begun = False
         self._part = Part(path)
         self._facts, self._told = facts, told
         self._stretches = Stretches()
@@ -69,6 +71,7 @@ class Mp4File:
 
     def write(self, window: Window) -> None:
         """Take a row."""
+        self.begun = True
         self._end = max(self._end, window.end_s)
         if window.person is not None:
             self._paths[window.person].add(window)
@@ -91,9 +94,13 @@ class Mp4File:
                 self._part.put()
                 raise
 
+    def discard(self) -> None:
+        """Leave what was there."""
+        self._part.drop()
+
     def _draw(self, track: Track, origin: Fraction) -> None:
-        # The rest of a whole clip is shorter than a hop; what is longer was never reached.
-        last = Fraction(self._end + max(self._facts.hop_s, 1))
+        # So much of a whole clip may be left without a window; what is more was never reached.
+        last = Fraction(self._end) + REST
         with ExitStack() as stack:
             readers = [stack.enter_context(reading(self._facts.clip)) for _ in range(2)]
             sound = stack.enter_context(open_sound(readers[1]))
@@ -197,7 +204,7 @@ def _nothing_to_draw(facts: TimelineFacts) -> UnreadableClip:
 def _bare(stretch: Stretch) -> Stretch:
     """Leave out what is not drawn, or kept elsewhere: a long clip has many windows."""
     bare = (
-        replace(window, audio=_NO_BRANCH, video=_NO_BRANCH, sightings=())
+        replace(window, audio=_NO_BRANCH, video=_NO_BRANCH, sightings=(), checkpoint=None)
         for window in stretch.windows
     )
     return replace(stretch, windows=tuple(bare))

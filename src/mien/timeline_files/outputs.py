@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 
 from mien.arrow_tables import require_pyarrow
 from mien.errors import InvalidArgument
-from mien.timeline_files.csv_file import CsvFile
+from mien.timeline_files.csv_file import CsvFile, metadata_path
 from mien.timeline_files.eaf_file import EafFile
 from mien.timeline_files.facts import TimelineFacts
 from mien.timeline_files.html_file import HtmlFile
@@ -80,6 +82,9 @@ def open_writers(
 ) -> Iterator[list[TimelineWriter]]:
     """Open a writer a path; all are closed at the end, whatever happens.
 
+    Where it happens before the first row, older files stay as they were, but for captions and
+    tables in CSV, which are begun anew at once.
+
     Args:
         paths: which :func:`check_outputs` has let through.
         facts: what the files say about themselves.
@@ -94,12 +99,19 @@ def open_writers(
         # The last one opened is closed first: tables are whole before a video is drawn.
         for path in sorted(paths, key=lambda path: path.suffix != ".mp4"):
             writer = _open(path, facts, resume=resume, drawing=drawing)
-            stack.callback(writer.close)
+            stack.push(partial(_leave, writer))
             writers.append(writer)
         yield writers
         # Only a run that came to its end comes here.
         for table in _tables(writers):
             table.finish()
+
+
+def _leave(writer: TimelineWriter, kind: type[BaseException] | None, *_: object) -> None:
+    if kind is None or writer.begun:
+        writer.close()
+    else:
+        writer.discard()
 
 
 def missing_from(writers: Sequence[TimelineWriter]) -> float:
@@ -133,9 +145,12 @@ def _check_ending(path: Path, *, resume: bool) -> None:
 
 
 def _check_place(path: Path) -> None:
-    if path.exists() and not path.is_file():
-        kind = "a folder" if path.is_dir() else "a device or a pipe"
-        raise InvalidArgument(f"--out {path} is {kind}; name a file")
+    for place in (path, metadata_path(path)) if path.suffix == ".csv" else (path,):
+        if place.exists() and not place.is_file():
+            kind = "a folder" if place.is_dir() else "a device or a pipe"
+            raise InvalidArgument(f"--out {place} is {kind}; name a file")
+        if place.exists() and not os.access(place, os.W_OK):
+            raise InvalidArgument(f"--out {place} may not be written; name another file")
     Part(path).drop()
 
 

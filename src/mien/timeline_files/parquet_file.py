@@ -40,6 +40,7 @@ class ParquetFile:
         require_pyarrow()
         from pyarrow import parquet  # noqa: PLC0415 - half of the run-time's users never see one
 
+        self.begun = False
         self.from_s = 0.0
         """Start of the first window that is missing; earlier ones are not written again."""
         kept = _kept(path, facts) if resume and path.exists() else None
@@ -51,7 +52,7 @@ class ParquetFile:
         self._writer = parquet.ParquetWriter(self._part.path, timeline_schema(self._metadata))
         if kept is not None:
             self.from_s = math.inf if kept.whole else kept.last_start()
-            for table in kept.tables(self.from_s):
+            for table in filter(len, kept.tables(self.from_s)):
                 self._writer.write_table(table.cast(self._writer.schema))
 
     @property
@@ -61,6 +62,7 @@ class ParquetFile:
 
     def write(self, window: Window) -> None:
         """Take a row, unless it is there."""
+        self.begun = True
         if window.start_s >= self.from_s:
             self._rows.append(window.row())
         if window.checkpoint:
@@ -84,6 +86,11 @@ class ParquetFile:
         else:
             self._resume_file.write()
 
+    def discard(self) -> None:
+        """Leave what was there."""
+        self._writer.close()
+        self._part.drop()
+
     def _write_group(self) -> None:
         self._writer.write_table(timeline_table(self._rows, self._metadata))
         self._rows = []
@@ -102,11 +109,11 @@ class _Kept:
 
     def last_start(self) -> float:
         """Give the start of the last window, or 0 without any."""
-        groups = self._file.num_row_groups
-        if not groups:
-            return 0.0
-        starts = self._file.read_row_group(groups - 1, columns=["start_s"])
-        return float(starts["start_s"][-1].as_py())
+        for group in reversed(range(self._file.num_row_groups)):
+            starts = self._file.read_row_group(group, columns=["start_s"])["start_s"]
+            if len(starts):
+                return float(starts[-1].as_py())
+        return 0.0
 
     def tables(self, until: float) -> Iterator[Any]:
         """Give the rows of the windows that start before."""

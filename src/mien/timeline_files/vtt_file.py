@@ -33,6 +33,7 @@ class VttFile:
             self._file = path.open("w", encoding="utf-8", newline="\n")
         except OSError as error:
             raise unwritable(path, error) from error
+        self.begun = False
         self._stretches = Stretches()
         bundle = facts.bundle["name"]
         # An arrow would begin a caption.
@@ -42,6 +43,7 @@ class VttFile:
 
     def write(self, window: Window) -> None:
         """Take a row; captions of the window before are written once the next window is known."""
+        self.begun = True
         for stretch in self._stretches.add(window):
             self._write(stretch)
 
@@ -50,6 +52,10 @@ class VttFile:
         for stretch in self._stretches.rest():
             self._write(stretch)
         self._file.close()
+
+    def discard(self) -> None:
+        """Leave captions of nothing."""
+        self.close()
 
     def _write(self, stretch: Stretch) -> None:
         start, end = _clock(stretch.start_s), _clock(stretch.end_s)

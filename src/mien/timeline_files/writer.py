@@ -18,11 +18,17 @@ class TimelineWriter(Protocol):
     moment is written beside its place until then.
     """
 
+    begun: bool
+    """Whether a row has come."""
+
     def write(self, window: Window) -> None:
         """Take the next row; rows come in order of start."""
 
     def close(self) -> None:
         """Finish the file with what has come so far."""
+
+    def discard(self) -> None:
+        """Let go of the file instead, where nothing has come: an older one stays, if it can."""
 
 
 class Part:

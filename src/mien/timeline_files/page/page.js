@@ -309,7 +309,9 @@ function summary(rows) {
   return `${sensed} for ${clock(whole, 0)}, most often ${data.emotions[most]} (${percent(counts[most] / answered)})`;
 }
 for (const track of tracks) track.canvas = lane(track.name, summary(track.rows), "person");
-const speechRows = starts.map((start) => data.rows.find((row) => row[START] === start)).filter((row) => row[SPEECH] !== null);
+const firstRows = new Map();
+for (const row of data.rows) if (!firstRows.has(row[START])) firstRows.set(row[START], row);
+const speechRows = starts.map((start) => firstRows.get(start)).filter((row) => row[SPEECH] !== null);
 const speechCanvas = speechRows.length ? lane("Speech", "share of the time in which somebody speaks", "speech") : null;
 
 for (const [emotion, name] of data.emotions.entries()) {
