@@ -22,8 +22,9 @@ def test_what_is_packed_comes_back(piece: Piece) -> None:
         (b"12345678", "9 bytes"),
         (pack(Piece(3, 0.0, b"")), "kind"),
         (pack(Piece(SOUND, 0.0, b"abc")), "2 bytes"),
-        (pack(Piece(PICTURE, math.nan, b"")), "finite"),
-        (pack(Piece(PICTURE, math.inf, b"")), "finite"),
+        (pack(Piece(PICTURE, math.nan, b"")), "seconds"),
+        (pack(Piece(PICTURE, math.inf, b"")), "seconds"),
+        (pack(Piece(SOUND, 1.7e18, b"ab")), "seconds"),
     ],
 )
 def test_what_is_no_message(message: bytes, told: str) -> None:

@@ -90,6 +90,18 @@ def test_pages_of_other_places_are_refused_unless_they_are_allowed() -> None:
     assert "access-control-allow-origin" not in closed.headers
 
 
+def test_what_is_no_origin_is_refused_as_a_problem() -> None:
+    answer = ask("/healthz", headers={"Origin": "http://["})
+    assert answer.status_code == 403
+    assert answer.json()["type"] == "OriginRefused"
+
+
+@pytest.mark.parametrize("path", ["/", "/page/main.js", "/healthz"])
+def test_watchers_may_ask_for_the_head_alone(path: str) -> None:
+    answer = ask(path, method="HEAD")
+    assert (answer.status_code, answer.content) == (200, b"")
+
+
 @pytest.mark.parametrize("path", ["/", "/v1/bundle", "/nowhere", "/page/main.js"])
 def test_every_answer_tells_browsers_what_they_may(path: str) -> None:
     headers = ask(path).headers
@@ -163,6 +175,18 @@ def test_requests_and_errors_are_counted_and_nobody_is_named() -> None:
     assert "mien_queue_length 0.0" in text
     assert "who" not in text
     assert "somebody" not in text
+
+
+def test_openapi_tells_of_the_token() -> None:
+    told = ask("/openapi.json").json()
+    assert told["components"]["securitySchemes"]["HTTPBearer"]["scheme"] == "bearer"
+    asked = {
+        path
+        for path, methods in told["paths"].items()
+        for each in methods.values()
+        if "security" in each
+    }
+    assert asked == {"/v1/predict", "/v1/timeline", "/v1/bundle", "/metrics"}
 
 
 def test_openapi_has_examples_and_no_page_of_another_host() -> None:

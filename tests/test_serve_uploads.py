@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import resource
 import tempfile
 import time
 from collections.abc import Iterable
@@ -142,8 +143,8 @@ def test_nothing_is_left_of_who_goes_away(monkeypatch: pytest.MonkeyPatch) -> No
     opened: list[Any] = []
     original = tempfile.TemporaryFile
 
-    def remembered() -> Any:
-        opened.append(original())
+    def remembered(**options: Any) -> Any:
+        opened.append(original(**options))
         return opened[-1]
 
     monkeypatch.setattr(tempfile, "TemporaryFile", remembered)
@@ -153,10 +154,13 @@ def test_nothing_is_left_of_who_goes_away(monkeypatch: pytest.MonkeyPatch) -> No
     assert [file.closed for file in opened] == [True]
 
 
-def test_full_disk_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def full(*_: object) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(asyncio, "to_thread", full)
-    with pytest.raises(ServiceBusy, match="No space"):
-        take(whole([b"x"]))
+@pytest.mark.parametrize("chunks", [[b"x" * 3000], [b"x" * 1000] * 3])
+def test_full_disk_is_told(chunks: list[bytes]) -> None:
+    usual = resource.getrlimit(resource.RLIMIT_FSIZE)
+    # Python ignores the signal that comes with it.
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2500, usual[1]))
+    try:
+        with pytest.raises(ServiceBusy, match="cannot be stored"):
+            take(whole(chunks))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, usual)

@@ -6,10 +6,9 @@ then the payload. docs/serve.md tells more.
 """
 
 import json
-import math
 import struct
-from collections.abc import Mapping
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
@@ -19,6 +18,9 @@ from mien.errors import InvalidArgument, MissingDependency, ServiceFailed
 PATH = "/v1/live"
 PICTURE, SOUND = 1, 2
 _HEADER = struct.Struct("<Bd")
+LATEST_S = 1e10
+"""Seconds beyond which a time stamp counts something else: clocks that count from 1970 reach it in
+the year 2286."""
 _OPENING_S = 60.0
 """Seconds that a service may take to get ready: it may have to start a process."""
 
@@ -60,8 +62,8 @@ def unpack(message: bytes) -> Piece:
     payload = message[_HEADER.size :]
     if kind not in {PICTURE, SOUND}:
         raise InvalidArgument(f"message must be of kind 1 (picture) or 2 (sound), not {kind}")
-    if not math.isfinite(time_s):
-        raise InvalidArgument(f"message's time must be finite seconds, not {time_s}")
+    if not abs(time_s) <= LATEST_S:
+        raise InvalidArgument(f"message's time must be seconds, not {time_s}")
     if kind == SOUND and len(payload) % 2:
         raise InvalidArgument(f"sound must be samples of 2 bytes, got {len(payload)} bytes")
     return Piece(kind, time_s, payload)
@@ -108,8 +110,12 @@ class Client:
                 self._socket = opening.enter_context(connect(self._address, compression=None))
             except (OSError, WebSocketException) as error:
                 raise ServiceFailed(f"{self._address}: {error}; is mien serve running?") from error
-            self._socket.send(json.dumps(self._hello))
-            self.receive(timeout_s=_OPENING_S)
+            with self._there():
+                self._socket.send(json.dumps(self._hello))
+            try:
+                self.receive(timeout_s=_OPENING_S)
+            except TimeoutError as error:
+                raise ServiceFailed(f"{self._address}: not ready in {_OPENING_S:g} s") from error
             self._open = opening.pop_all()
         return self
 
@@ -121,14 +127,27 @@ class Client:
     ) -> None:
         self._open.close()
 
+    @contextmanager
+    def _there(self) -> Iterator[None]:
+        from websockets.exceptions import ConnectionClosed  # noqa: PLC0415
+
+        try:
+            yield
+        except ConnectionClosed as error:
+            raise ServiceFailed(f"{self._address}: the service went away ({error})") from error
+
     def send_picture(self, jpeg: bytes, *, time_s: float) -> None:
         """Send a picture.
 
         Args:
             jpeg: its bytes, at most 1 MiB.
             time_s: when it was taken.
+
+        Raises:
+            ServiceFailed: the service went away; :meth:`receive` may tell why.
         """
-        self._socket.send(pack(Piece(PICTURE, time_s, jpeg)))
+        with self._there():
+            self._socket.send(pack(Piece(PICTURE, time_s, jpeg)))
 
     def send_sound(self, samples: bytes, *, time_s: float) -> None:
         """Send a piece of sound.
@@ -136,8 +155,12 @@ class Client:
         Args:
             samples: 16-bit little-endian PCM, one channel; a tenth of a second is a good length.
             time_s: when its first sample was taken, on the same clock as pictures.
+
+        Raises:
+            ServiceFailed: as for pictures.
         """
-        self._socket.send(pack(Piece(SOUND, time_s, samples)))
+        with self._there():
+            self._socket.send(pack(Piece(SOUND, time_s, samples)))
 
     def receive(self, *, timeout_s: float | None = None) -> Mapping[str, Any]:
         """Wait for the next answer.
@@ -152,12 +175,8 @@ class Client:
             TimeoutError: nothing came.
             ServiceFailed: the service sent an error, or went away.
         """
-        from websockets.exceptions import ConnectionClosed  # noqa: PLC0415
-
-        try:
+        with self._there():
             answer: dict[str, Any] = json.loads(self._socket.recv(timeout_s))
-        except ConnectionClosed as error:
-            raise ServiceFailed(f"{self._address}: the service went away ({error})") from error
         if "error" in answer:
             raise ServiceFailed(f"{answer['error']['type']}: {answer['error']['message']}")
         return answer

@@ -23,6 +23,8 @@ RATES = (8_000, 192_000)
 """Lowest and highest samples a second of a microphone."""
 TOGETHER_S = 0.1
 """Seconds by which a piece of sound may be early or late and still follow the one before it."""
+MOST_LOOKS = 1000
+"""Frames that are remembered, whatever times they claim: a window's at 240 a second."""
 HERE_S = 1.0
 """Seconds since a face was last found after which its person is no longer in view."""
 
@@ -83,7 +85,7 @@ class LiveWindow:
         self._follower = make_follower("all", config=config.faces, detector=detector)
         self._sound = _Microphone(rate)
         self._mouths = Mouths()
-        self._looks: deque[Look] = deque()
+        self._looks: deque[Look] = deque(maxlen=MOST_LOOKS)
         self._size: tuple[int, int] | None = None
         self._seconds: dict[str, float] = {}
 
@@ -253,7 +255,9 @@ class _Microphone:
         if len(samples):
             self._pieces.append((time_s, samples))
             limit = time_s + len(samples) / self.rate - WINDOW_S
-            while self._pieces[0][0] + len(self._pieces[0][1]) / self.rate <= limit:
+            while (
+                self._pieces and self._pieces[0][0] + len(self._pieces[0][1]) / self.rate <= limit
+            ):
                 self._pieces.popleft()
 
     def between(self, start: float, end: float) -> Floats:

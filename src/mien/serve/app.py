@@ -1,13 +1,16 @@
 """The routes, and how they are described to other programs."""
 
+import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import AsyncExitStack, asynccontextmanager
 from importlib.resources import files
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
-from fastapi import APIRouter, FastAPI, Query, Request, Response, WebSocket
+from fastapi import APIRouter, Depends, FastAPI, Query, Request, Response, WebSocket
+from fastapi.security import HTTPBearer
 from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, StreamingResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -26,6 +29,8 @@ from mien.serve.service import Service
 from mien.serve.settings import Settings
 from mien.serve.uploads import received
 
+_Found = TypeVar("_Found")
+
 PAGE = {
     "/": ("index.html", "text/html"),
     "/page/style.css": ("style.css", "text/css"),
@@ -37,6 +42,10 @@ PAGE = {
 }
 """Path → file of ``page`` and its media type."""
 NDJSON = "application/x-ndjson"
+_BEARER = Depends(
+    # Only described here: the guard asks for it, where the service has one.
+    HTTPBearer(auto_error=False, description="The token of --token-file, where there is one")
+)
 
 DESCRIPTION = (
     "Says which of eight emotions the face and the voice in a clip express, how sure that is, and "
@@ -81,6 +90,7 @@ def make_app(settings: Settings) -> ASGIApp:
         allow_origins=settings.allow_origin,
         allow_methods=["GET", "POST"],
         allow_headers=["Authorization", "Content-Type"],
+        expose_headers=["Retry-After"],
     )
 
 
@@ -96,11 +106,12 @@ def _clip_routes(service: Service) -> APIRouter:
             **PROBLEMS,
         },
         openapi_extra={"requestBody": BODY},
+        dependencies=[_BEARER],
     )
     async def predict(request: Request) -> Response:
         with service.place():
             async with received(request, limit=limit) as upload:
-                return JSONResponse(await service.predict(upload))
+                return JSONResponse(await _unless_gone(request, service.predict(upload)))
 
     @router.post(
         "/timeline",
@@ -108,6 +119,7 @@ def _clip_routes(service: Service) -> APIRouter:
         responses={200: {"description": "Windows", **_example(NDJSON, WINDOW)}, **PROBLEMS},
         response_class=StreamingResponse,
         openapi_extra={"requestBody": BODY},
+        dependencies=[_BEARER],
     )
     async def timeline(
         request: Request,
@@ -124,7 +136,7 @@ def _clip_routes(service: Service) -> APIRouter:
             lines = service.timeline(upload, options)
             stack.push_async_callback(lines.aclose)  # type: ignore[attr-defined]
             # What cannot be read at all has a status of its own.
-            first = await anext(lines)
+            first = await _unless_gone(request, anext(lines))
             return _Lines(_ndjson(first, lines), stack.pop_all())
 
     @router.websocket("/live")
@@ -138,7 +150,12 @@ def _state_routes(service: Service) -> APIRouter:
     router = APIRouter(tags=["service"])
     settings = service.settings
 
-    @router.get("/v1/bundle", summary="Tell what answers, and its limits", responses=PROBLEMS)
+    @router.get(
+        "/v1/bundle",
+        summary="Tell what answers, and its limits",
+        responses=PROBLEMS,
+        dependencies=[_BEARER],
+    )
     async def bundle() -> dict[str, Any]:
         manifest = service.bundle.manifest
         told = {
@@ -157,10 +174,18 @@ def _state_routes(service: Service) -> APIRouter:
             return JSONResponse({"status": "ready"})
         return JSONResponse({"status": "starting"}, status_code=503, headers={"Retry-After": "2"})
 
-    @router.get("/metrics", summary="Counts, for Prometheus", response_class=Response)
+    @router.get(
+        "/metrics",
+        summary="Counts, for Prometheus",
+        response_class=Response,
+        dependencies=[_BEARER],
+    )
     async def metrics() -> Response:
         return Response(service.metrics.text(), media_type=CONTENT_TYPE)
 
+    # Watchers ask without wanting a body.
+    for path, health in (("/healthz", healthz), ("/readyz", readyz)):
+        router.add_api_route(path, health, methods=["HEAD"], include_in_schema=False)
     return router
 
 
@@ -179,8 +204,32 @@ def _page_routes() -> APIRouter:
         return Response(content, media_type=f"{kind}; charset=utf-8")
 
     for path in contents:
-        router.add_api_route(path, page, methods=["GET"])
+        router.add_api_route(path, page, methods=["GET", "HEAD"])
     return router
+
+
+async def _unless_gone(request: Request, work: Awaitable[_Found]) -> _Found:
+    """Wait for work, as long as the client of a request that came whole waits for it too.
+
+    Raises:
+        ClientDisconnect: it does not.
+    """
+    working = asyncio.ensure_future(work)
+    leaving = asyncio.ensure_future(_left(request))
+    try:
+        await asyncio.wait((working, leaving), return_when=asyncio.FIRST_COMPLETED)
+        if not working.done():
+            raise ClientDisconnect
+        return await working
+    finally:
+        for task in (working, leaving):
+            task.cancel()
+        await asyncio.gather(working, leaving, return_exceptions=True)
+
+
+async def _left(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
 
 
 class _Lines(StreamingResponse):

@@ -4,6 +4,7 @@ import asyncio
 import json
 import time
 from collections import deque
+from contextlib import suppress
 from typing import Any
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
@@ -156,7 +157,10 @@ async def _answer_on(socket: WebSocket, service: Service, worker: Worker, rate: 
     finally:
         reading.cancel()
         await asyncio.gather(reading, return_exceptions=True)
-    await _tell(worker, {"do": "close"}, [])
+        # The last seconds of a person are forgotten, however the session ends.
+        if worker.idle:
+            with suppress(MienError):
+                await _tell(worker, {"do": "close"}, [])
     # What was wrong with what came, if anything was.
     if not reading.cancelled() and (error := reading.exception()):
         raise error

@@ -16,6 +16,8 @@ from mien.serve.settings import Settings
 
 READY_S = 120.0
 """Seconds that a worker may take to load its model."""
+WAIT_S = 30.0
+"""Seconds that a request waits for a worker."""
 AGAIN_S = 2.0
 """Seconds before another try where a worker does not start."""
 
@@ -180,16 +182,34 @@ class Pool:
 
     @asynccontextmanager
     async def worker(self) -> AsyncIterator[Worker]:
-        """Wait for a worker and have it; one that is left while it answers is replaced."""
+        """Wait for a worker and have it; one that is left while it answers is replaced.
+
+        Raises:
+            ServiceBusy: none became free in time.
+        """
         self._had += 1
         try:
-            worker = await self._idle.get()
+            worker = await self._next()
             try:
                 yield worker
             finally:
                 self._give_back(worker)
         finally:
             self._had -= 1
+
+    async def _next(self) -> Worker:
+        """Wait for an idle worker; those that ended while nobody had them are replaced.
+
+        Raises:
+            ServiceBusy: none came.
+        """
+        try:
+            async with asyncio.timeout(WAIT_S):
+                while not (worker := await self._idle.get()).idle:
+                    self._give_back(worker)
+        except TimeoutError:
+            raise ServiceBusy(f"nobody was free in {WAIT_S:g} s; try again soon") from None
+        return worker
 
     @asynccontextmanager
     async def worker_of_own(self, *, most: int) -> AsyncIterator[Worker]:

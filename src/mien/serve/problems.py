@@ -20,6 +20,10 @@ CLIENT_GONE = 499
 """As nginx logs it; nobody receives it."""
 
 
+class ReaderTooSlow(Exception):
+    """A client does not take its answer."""
+
+
 class Problem(BaseModel):
     """What went wrong."""
 
@@ -58,12 +62,21 @@ def handle_errors(app: FastAPI, *, count: Callable[[str], object]) -> None:
         if isinstance(error, ClientDisconnect):
             count("ClientDisconnect")
             return Response(status_code=CLIENT_GONE)
+        if _is_too_slow(error):
+            # It is counted where it is found out.
+            return Response(status_code=CLIENT_GONE)
         response = _answer_to(error)
         count(json.loads(bytes(response.body))["type"])
         return response
 
     for kind in (MienError, RequestValidationError, HTTPException, ClientDisconnect, Exception):
         app.add_exception_handler(kind, answer)
+
+
+def _is_too_slow(error: BaseException) -> bool:
+    if isinstance(error, BaseExceptionGroup):
+        return error.subgroup(ReaderTooSlow) is not None
+    return isinstance(error, ReaderTooSlow)
 
 
 def _answer_to(error: Exception) -> JSONResponse:

@@ -10,7 +10,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mien.errors import MienError, NotAuthorised, OriginRefused
 from mien.serve.metrics import Metrics
-from mien.serve.problems import problem_of
+from mien.serve.problems import ReaderTooSlow, problem_of
 from mien.serve.settings import Settings
 
 HEADERS = {
@@ -31,10 +31,6 @@ GUARDED = ("/v1/", "/metrics", "/openapi.json")
 UNKNOWN = "other"
 TAKEN_S = 30.0
 """Seconds that a client may take to make room for the next piece of an answer."""
-
-
-class ReaderTooSlow(Exception):
-    """A client does not take its answer."""
 
 
 class Guard:
@@ -131,9 +127,16 @@ def check_origin(origin: str | None, host: str, settings: Settings) -> None:
     Raises:
         OriginRefused: a page that is neither the service's own nor allowed.
     """
-    if origin is None or origin in settings.allow_origin or urlsplit(origin).netloc == host:
+    if origin is None or origin in settings.allow_origin or _place_of(origin) == host:
         return
     raise OriginRefused("Origin is another place's; start the service with --allow-origin for it")
+
+
+def _place_of(origin: str) -> str | None:
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:
+        return None
 
 
 def check_token(token: str | None, settings: Settings) -> None:

@@ -2,14 +2,14 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from typing import Any
 
 from mien.bundle import Bundle
 from mien.errors import LimitExceeded, MienError, ServiceBusy
 from mien.serve.channel import Message
 from mien.serve.metrics import Metrics
-from mien.serve.pool import Pool
+from mien.serve.pool import Pool, Worker
 from mien.serve.settings import Settings
 from mien.serve.uploads import Upload
 
@@ -31,6 +31,7 @@ class Service:
         self._clips = Pool(settings, restarted=restarted)
         self.live = Pool(settings, restarted=restarted)
         self._taken = self._read = 0
+        self._reading: set[asyncio.Task[Message]] = set()
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -65,11 +66,19 @@ class Service:
     async def predict(self, upload: Upload) -> Line:
         """Say what a clip expresses.
 
+        Whoever goes away while waiting leaves the place to the next; a clip that is being read is
+        read to its end, which takes less than a new worker.
+
         Raises:
             MienError: it cannot be read, or not within the limits.
         """
         message = {"do": "predict", "name": upload.name}
-        (found,) = [each async for each in self._ask(message, upload)]
+        async with AsyncExitStack() as stack:
+            worker = await stack.enter_async_context(self._worker())
+            reading = asyncio.create_task(self._whole(worker, message, upload, stack.pop_all()))
+        self._reading.add(reading)
+        reading.add_done_callback(self._over)
+        found = await asyncio.shield(reading)
         answer: Line = found["answer"]
         self.metrics.took(answer["seconds"])
         return answer
@@ -113,18 +122,37 @@ class Service:
             lines.put_nowait(error)
         lines.put_nowait(None)
 
+    async def _whole(
+        self, worker: Worker, message: Message, upload: Upload, stack: AsyncExitStack
+    ) -> Message:
+        async with stack:
+            asked = worker.ask(message, seconds=self.settings.clip_seconds, clip=upload.file)
+            (found,) = [each async for each in asked]
+            return found
+
+    def _over(self, reading: asyncio.Task[Message]) -> None:
+        self._reading.discard(reading)
+        # Where the client has gone nobody else asks what went wrong.
+        if not reading.cancelled():
+            reading.exception()
+
     async def _ask(self, message: Message, upload: Upload) -> AsyncIterator[Message]:
+        async with self._worker() as worker:
+            limit = self.settings.clip_seconds
+            async for found in worker.ask(message, seconds=limit, clip=upload.file):
+                yield found
+
+    @asynccontextmanager
+    async def _worker(self) -> AsyncIterator[Worker]:
         async with self._clips.worker() as worker:
             self._count(read=1)
             try:
-                limit = self.settings.clip_seconds
-                async for found in worker.ask(message, seconds=limit, clip=upload.file):
-                    yield found
+                yield worker
             finally:
                 self._count(read=-1)
 
     def _count(self, *, taken: int = 0, read: int = 0) -> None:
         self._taken += taken
         self._read += read
-        self.metrics.queue.set(self._taken - self._read)
+        self.metrics.queue.set(max(0, self._taken - self._read))
         self.metrics.reading.set(self._read)

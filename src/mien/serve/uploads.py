@@ -54,7 +54,8 @@ async def received(request: Request, *, limit: int) -> AsyncIterator[Upload]:
     if _claimed(request) > most:
         raise _too_large(limit)
     # Without a name from the start: nothing is left even where the service is killed.
-    with tempfile.TemporaryFile() as file:
+    # Unbuffered, so that a full disk shows while there is somebody to tell.
+    with tempfile.TemporaryFile(buffering=0) as file:
         body = _paced(request.stream(), most=most, limit=limit)
         try:
             if is_form:
@@ -102,7 +103,7 @@ async def _paced(body: AsyncIterator[bytes], *, most: int, limit: int) -> AsyncI
 
 async def _take_all(body: AsyncIterator[bytes], file: BinaryIO) -> str:
     async for chunk in body:
-        await asyncio.to_thread(file.write, chunk)
+        await asyncio.to_thread(_write, file, chunk)
     return "upload"
 
 
@@ -112,13 +113,19 @@ async def _take_form(body: AsyncIterator[bytes], file: BinaryIO, boundary: bytes
         parser = MultipartParser(boundary, form.callbacks())  # type: ignore[arg-type]
         async for chunk in body:
             parser.write(chunk)
-            await asyncio.to_thread(file.write, form.drain())
+            await asyncio.to_thread(_write, file, form.drain())
         parser.finalize()
     except FormParserError as error:
         raise InvalidArgument(f"the body must be a form, multipart/form-data: {error}") from error
     if form.name is None:
         raise InvalidArgument("the form must hold a file; send one, such as curl -F file=@clip.mp4")
     return form.name
+
+
+def _write(file: BinaryIO, data: bytes) -> None:
+    left = memoryview(data)
+    while left:
+        left = left[file.write(left) :]
 
 
 class _Form:

@@ -22,8 +22,12 @@ export async function* read(file, name, { limit, signal }) {
 }
 
 export class Recording {
+  ended = false;
+  file = null;
+
   async start(video) {
     this.stream = await openDevices();
+    if (this.ended) { this.release(); return; }
     video.srcObject = this.stream;
     video.muted = true;
     await video.play().catch(() => {});
@@ -32,7 +36,7 @@ export class Recording {
     this.recorder.ondataavailable = ({ data }) => parts.push(data);
     this.file = new Promise((resolve) => {
       this.recorder.onstop = () => {
-        this.stream.getTracks().forEach((track) => track.stop());
+        this.release();
         video.srcObject = null;
         resolve(new Blob(parts, { type: this.recorder.mimeType }));
       };
@@ -41,8 +45,13 @@ export class Recording {
     this.timer = setTimeout(() => this.stop(), LONGEST_RECORDING_MS);
   }
 
-  stop() {
+  release() { this.stream.getTracks().forEach((track) => track.stop()); }
+
+  // Also before it has begun: the browser may still be asking whether it may.
+  async stop() {
+    this.ended = true;
     clearTimeout(this.timer);
-    if (this.recorder.state !== "inactive") this.recorder.stop();
+    if (this.recorder && this.recorder.state !== "inactive") this.recorder.stop();
+    await this.file;
   }
 }

@@ -40,6 +40,8 @@ async function openSound(stream, take) {
   await context.audioWorklet.addModule("/page/microphone.js");
   const node = new AudioWorkletNode(context, "microphone", { numberOfOutputs: 0 });
   let offset = Infinity;
+  // After a pause (a call, a locked screen) the two clocks lie otherwise.
+  context.onstatechange = () => { offset = Infinity; };
   node.port.onmessage = ({ data: { samples, end } }) => {
     // The sound's own clock counts samples; the quickest piece tells how it lies to the page's.
     offset = Math.min(offset, performance.now() / 1000 - end);
@@ -63,6 +65,8 @@ export class Live {
     this.video.muted = true;
     await this.video.play().catch(() => {});
     this.sound = await openSound(this.stream, (samples, seconds) => this.send(SOUND, seconds, samples.buffer));
+    if (this.ended) return this.release();
+    for (const track of this.stream.getTracks()) track.onended = () => this.stop(new Problem("DeviceGone", "The camera or the microphone is gone. Plug it in, and start again."));
     this.connect();
   }
 
@@ -90,7 +94,9 @@ export class Live {
 
   sendPicture() {
     const { videoWidth: width, videoHeight: height } = this.video;
-    if (!this.ready || !width || this.busy) return;
+    // A camera that has stalled has no new picture, and an old one is no news.
+    if (!this.ready || !width || this.busy || this.video.currentTime === this.shown) return;
+    this.shown = this.video.currentTime;
     const seconds = performance.now() / 1000;
     const scale = Math.min(1, SHORT_SIDE / Math.min(width, height));
     this.canvas.width = Math.round(width * scale);
@@ -104,7 +110,7 @@ export class Live {
   }
 
   release() {
-    this.stream?.getTracks().forEach((track) => track.stop());
+    this.stream?.getTracks().forEach((track) => { track.onended = null; track.stop(); });
     this.sound?.close();
     this.video.srcObject = null;
   }

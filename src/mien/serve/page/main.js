@@ -17,7 +17,7 @@ const NEAR_S = 0.3;
 const by = (id) => document.getElementById(id);
 const screen = by("screen"), video = by("video"), boxes = by("boxes");
 const curve = new Curve();
-const state = { live: null, recording: null, reading: null, answers: [], windows: [], seen: [], size: null, newest: null, name: "live", limit: 0, url: null };
+const state = { live: null, recording: null, reading: null, turn: null, answers: [], windows: [], seen: [], size: null, newest: null, name: "live", limit: 0, url: null };
 
 function tell(error) {
   by("alert").hidden = false;
@@ -112,8 +112,10 @@ function onEnd(problem) {
   state.live = null;
   state.seen = [];
   drawBoxes();
+  const focused = document.activeElement === by("stop");
   by("start").hidden = false;
   by("stop").hidden = by("badge").hidden = true;
+  if (focused) by("start").focus();
   screen.classList.add("empty");
   screen.classList.remove("mirrored");
   if (problem) tell(problem);
@@ -144,7 +146,9 @@ async function startLive() {
 // Clips.
 async function readClip(file, name) {
   quieten();
+  const turn = state.turn = {};
   await endAll();
+  if (state.turn !== turn) return;
   choose("clip");
   forget(name.replace(/\.\w+$/, ""));
   clear(`Reading ${name} …`);
@@ -197,14 +201,18 @@ async function record() {
   if (state.recording) { state.recording.stop(); return; }
   quieten();
   await endAll();
-  const recording = new Recording();
+  const recording = state.recording = new Recording();
   try {
     await recording.start(video);
   } catch (error) {
+    if (state.recording === recording) state.recording = null;
     tell(error);
     return;
   }
-  state.recording = recording;
+  if (recording.ended) {
+    if (state.recording === recording) state.recording = null;
+    return;
+  }
   forget("recording");
   clear("Recording …");
   by("record").textContent = "Stop and read it";
@@ -212,9 +220,13 @@ async function record() {
   screen.classList.add("mirrored");
   video.controls = false;
   Object.assign(by("badge"), { hidden: false, textContent: "recording" });
+  say("Recording");
   const file = await recording.file;
-  state.recording = null;
+  // Something else was asked for meanwhile.
+  const abandoned = state.recording !== recording;
+  if (!abandoned) state.recording = null;
   by("record").textContent = "Record one";
+  if (abandoned) return;
   by("badge").hidden = true;
   if (file.size) await readClip(file, "recording.webm");
 }
@@ -222,7 +234,11 @@ async function record() {
 async function endAll() {
   state.live?.stop();
   state.reading?.abort();
-  if (state.recording) { state.recording.stop(); await state.recording.file; }
+  const recording = state.recording;
+  if (!recording) return;
+  state.recording = null;
+  by("badge").hidden = true;
+  await recording.stop();
 }
 
 // Choices.
@@ -246,7 +262,7 @@ by("modes").addEventListener("change", async (event) => {
 });
 by("branches").addEventListener("change", () => curve.draw());
 by("start").addEventListener("click", startLive);
-by("stop").addEventListener("click", () => { state.live?.stop(); by("start").focus(); });
+by("stop").addEventListener("click", () => state.live?.stop());
 by("record").addEventListener("click", record);
 by("file").addEventListener("change", ({ target }) => {
   const [file] = target.files;
