@@ -401,6 +401,14 @@ def test_an_epoch_sees_one_variant_of_each_clip(
         batches.on_epoch_end()
 
 
+def test_batches_as_used_hold_clips_as_they_are() -> None:
+    batches = Batches(
+        numbered(12), batch_size=2, seed=1, variants=3, augment=lambda inputs, _: -inputs
+    )
+    rows = [row for batch in epoch_of(batches.as_used()) for row in batch]
+    assert sorted(rows) == [0, 3, 6, 9]
+
+
 def test_variants_are_drawn_alike_and_anew_each_epoch() -> None:
     batches = Batches(numbered(400), batch_size=16, seed=1, variants=4)
     drawn = []

@@ -287,8 +287,8 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc] # keras is untyped
             arrays: all rows.
             batch_size: rows a batch.
             seed: of the shuffles and draws.
-            variants: so many rows that follow each other are one clip, of which an epoch sees one,
-                drawn afresh.
+            variants: so many rows that follow each other are one clip, the first as it is; an epoch
+                sees one of them, drawn afresh.
             augment: changes a batch's inputs by chance.
         """
         super().__init__()
@@ -318,6 +318,12 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc] # keras is untyped
             generator = np.random.default_rng([self.seed, self.epoch, place])
             inputs = self.augment(inputs, generator)
         return inputs, self.arrays.targets[chosen]
+
+    def as_used(self) -> "Batches":
+        """Give batches of the same clips as they are met at use: nothing is changed by chance."""
+        plain = slice(None, None, self.variants)
+        arrays = Arrays(self.arrays.inputs[plain], self.arrays.targets[plain])
+        return Batches(arrays, batch_size=self.batch_size, seed=self.seed)
 
     def on_epoch_end(self) -> None:
         """Go on to the next shuffle."""

@@ -133,9 +133,10 @@ def fit(  # noqa: PLR0913 - network, two parts of data, how, where, whether anew
         kept, epoch = "best.keras", checkpoint.state["best_epoch"]
     network = _load(folder / kept)
     if recipe.averages == "measured":
+        used = batches.as_used()
         # Of an epoch that was not trained on, the same after a resumed run.
-        batches.epoch = recipe.epochs + 1
-        settle(network, batches)
+        used.epoch = recipe.epochs + 1
+        settle(network, used)
     return Fitted(answering(network), epoch, checkpoint.history)
 
 

@@ -17,6 +17,7 @@ def settle(network: keras.Model, batches: Batches) -> None:
     weights, still hold some of the 1 that they start from after a thousand steps, and see dropout,
     which makes activations vary more than they do at use. Here every layer's mean and variance
     are those of whole batches by the final weights, with nothing dropped, averaged over batches.
+    They are best taken of clips as they are at use: augmented ones have other averages.
     Networks without batch normalisation stay as they are.
 
     Args:
