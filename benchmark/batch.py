@@ -90,14 +90,20 @@ class Pace:
 
     def __call__(self, done: int, _: int) -> None:
         """Note the time, the clips and the driver's memory."""
-        held = psutil.Process().memory_info().rss // 2**20
-        self.marks.append((time.perf_counter(), done, held))
+        self.marks.append((time.perf_counter(), done, memory_mb("VmRSS")))
 
     @property
     def rate(self) -> float:
         """Clips a second."""
         (start, before, _), (end, after, _) = self.marks[1], self.marks[-1]
         return (after - before) / (end - start)
+
+
+def memory_mb(which: str) -> int:
+    """Give what this process holds (``VmRSS``) or held at most (``VmHWM``)."""
+    rows = Path("/proc/self/status").read_text().splitlines()
+    (line,) = (row for row in rows if row.startswith(f"{which}:"))
+    return int(line.split()[1]) // 1024
 
 
 def job_of(out: Path, *, engine: str = ENGINE, version: str = mien.__version__) -> Job:
@@ -153,7 +159,10 @@ def rows(count: int) -> None:
         pace, report = timed(str(manifest), workers=2, engine=STUB)
     middle = pace.marks[len(pace.marks) // 2]
     print(f"{report.now.clips:,} rows, {report.now.clips / report.took_s:,.0f} a second in all")
-    print(f"the driver held {middle[2]} MB half way, {pace.marks[-1][2]} MB at the end")
+    print(
+        f"the driver held {middle[2]} MB half way, {pace.marks[-1][2]} MB at the end, "
+        f"{memory_mb('VmHWM')} MB at most"
+    )
 
 
 def many_names(folder: Path, count: int) -> Path:

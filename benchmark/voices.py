@@ -28,7 +28,7 @@ from mien.errors import MienError
 from mien.lab.corpora import read_corpus
 from mien.lab.dataset import Arrays, Batches, FeatureCache, speech_arrays
 from mien.lab.fit import Fitted, fit
-from mien.lab.light import COUNTERS, LISTENERS, MEMBERS
+from mien.lab.light import COUNTERS, LISTENERS, MEMBERS, WEIGHERS
 from mien.lab.presets import PRESETS
 from mien.lab.protocols import make_folds
 from mien.lab.settle import settle
@@ -69,15 +69,18 @@ def scores(network: keras.Model, held_out: Arrays) -> Iterator[tuple[str, float,
     members = keras.Model(network.input, network.get_layer(MEMBERS).output)
     said = np.log(members.predict(held_out.inputs, batch_size=32, verbose=0) + 1e-7)
     truth = held_out.targets.argmax(axis=1)
-    listeners, counters = range(2 * LISTENERS), range(2 * LISTENERS, 2 * LISTENERS + COUNTERS)
+    places = np.cumsum([0, 2 * LISTENERS, COUNTERS, WEIGHERS]).tolist()
+    listeners, counters, weighers = map(range, places, places[1:])
     together = {
         **{f"listener {number + 1}": [number] for number in listeners},
         **{f"counter {number + 1 - len(listeners)}": [number] for number in counters},
+        **{f"weigher {number + 1 - weighers.start}": [number] for number in weighers},
         "listeners with pitch": list(listeners[:LISTENERS]),
         "listeners without": list(listeners[LISTENERS:]),
         "listeners": list(listeners),
         "counters": list(counters),
-        "all": [*listeners, *counters],
+        "all but weighers": [*listeners, *counters],
+        "all": [*listeners, *counters, *weighers],
     }
     for who, chosen in together.items():
         answers = np.exp(said[:, chosen].mean(axis=1))

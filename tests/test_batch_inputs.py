@@ -11,8 +11,18 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
+from mien.batch import places
 from mien.batch.inputs import Entry, entries
-from mien.batch.places import Place, access_of, fetched, open_place, write_whole
+from mien.batch.places import (
+    Place,
+    access_of,
+    fetched,
+    hidden,
+    numbers,
+    open_place,
+    stored_place,
+    write_whole,
+)
 from mien.batch.plan import Sizes, chunks_of, make_plan, part_numbers, read_part
 from mien.batch.seen import Seen
 from mien.errors import InvalidArgument
@@ -62,6 +72,50 @@ def test_glob_takes_whatever_it_names(tmp_path: Path, monkeypatch: pytest.Monkey
     assert sorted(entry.url for entry in found) == [f"{tmp_path}/2.dat", f"{tmp_path}/a/1.dat"]
 
 
+def test_glob_is_in_order_and_goes_round_no_links(tmp_path: Path) -> None:
+    touch(*(tmp_path / name for name in ("b/2.mp4", "a/c/1.mp4", "0.mp4", ".hidden/3.mp4")))
+    (tmp_path / "a" / "back").symlink_to(tmp_path)
+    names = ["0.mp4", "a/c/1.mp4", "b/2.mp4"]
+    assert clips(tmp_path / "**" / "*.mp4") == [f"{tmp_path}/{name}" for name in names]
+    assert clips(tmp_path / "**") == [f"{tmp_path}/{name}" for name in names]
+    assert clips(tmp_path / "[ab]" / "?.mp4") == [f"{tmp_path}/b/2.mp4"]
+    assert clips(f"file://{tmp_path}/*/c/1.mp4") == [f"{tmp_path}/a/c/1.mp4"]
+
+
+def test_folder_that_may_not_be_read_is_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    touch(tmp_path / "a" / "1.mp4", tmp_path / "b" / "2.mp4")
+    scandir = os.scandir
+
+    def refusing(path: str) -> Any:
+        if str(path).endswith("/a"):
+            raise PermissionError(13, "Permission denied")
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refusing)
+    for name in (tmp_path, tmp_path / "**" / "*.mp4"):
+        skipped: list[str] = []
+        found = entries([str(name)], access={}, skip=skipped.append)
+        assert [entry.clip for entry in found] == [f"{tmp_path}/b/2.mp4"]
+        assert any(f"cannot list {tmp_path}/a (Permission denied)" in why for why in skipped)
+    with pytest.raises(InvalidArgument, match="cannot list"):
+        clips(tmp_path / "a")
+
+
+def test_glob_of_a_store_whose_name_is_not_its_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pyarrow import fs
+
+    touch(tmp_path / "a" / "1.mp4")
+    opened = (fs.LocalFileSystem(), f"{tmp_path}/")
+    monkeypatch.setattr(places, "_filesystem", lambda _: opened)
+    url = "abfss://files@account.example/a/1.mp4"
+    found = list(entries(["abfss://files@account.example/a/*.mp4"], access={}))
+    assert found == [Entry(url, url)]
+
+
 def test_one_clip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     touch(tmp_path / "1.mp4")
     monkeypatch.chdir(tmp_path)
@@ -83,6 +137,17 @@ def test_manifest_names_clips_from_its_own_folder(tmp_path: Path, ending: str) -
         "/far/b.mp4",
         "s3://bucket/c d.mp4",
         f"{tmp_path}/007",
+    ]
+
+
+def test_cells_that_tell_of_keys_are_shown_without_them(tmp_path: Path) -> None:
+    cells = ["s3://KEY:SEC/RET@bucket/a.mp4", "https://me:SECRET@h/v?id=1", "https://h/v?id=2"]
+    (tmp_path / "m.csv").write_text("clip\n" + "\n".join(cells) + "\n")
+    found = list(entries([str(tmp_path / "m.csv")], access={}))
+    assert found == [
+        Entry("s3://bucket/a.mp4", "s3://bucket/a.mp4"),
+        Entry("https://h/v?id=1", "https://h/v?id=1"),
+        Entry("https://h/v?id=2", "https://h/v?id=2"),
     ]
 
 
@@ -130,6 +195,31 @@ def test_keys_and_options_stay_out_of_urls() -> None:
     assert open_place("s3://bucket/what?.mp4").url == "s3://bucket/what?.mp4"
 
 
+def test_only_known_options_are_options() -> None:
+    place = open_place("s3://bucket/watch?v=abc&region=x&scheme=http")
+    assert place == Place("s3://bucket/watch?v=abc", "s3://bucket?region=x&scheme=http")
+    assert open_place("https://h/v?id=1").url == "https://h/v?id=1"
+    assert open_place("https://h/v?region=1").url == "https://h/v?region=1"
+    assert open_place("https://h:80/a@b.mp4") == Place("https://h:80/a@b.mp4")
+    assert open_place("hdfs://h:8020/a@b.mp4") == Place("hdfs://h:8020/a@b.mp4")
+    known = {"s3://bucket": "s3://bucket?region=x"}
+    assert stored_place("s3://bucket/a?region=y", known) == Place(
+        "s3://bucket/a?region=y", "s3://bucket?region=x"
+    )
+
+
+def test_messages_show_no_keys(tmp_path: Path) -> None:
+    with pytest.raises(InvalidArgument, match="cannot open gopher://x ") as caught:
+        clips("gopher://KEY:SECRET@x/y")
+    assert "SECRET" not in str(caught.value)
+    place = open_place("s3://KEY:SEC/RET@bucket/a")
+    (tmp_path / "m.csv").write_text("clip\ns3://KEY:SECRET@b/a.mp4,b\n")
+    with pytest.raises(InvalidArgument, match=r"is no manifest .*s3://b/a\.mp4") as caught:
+        clips(tmp_path / "m.csv")
+    assert "SECRET" not in str(caught.value)
+    assert hidden(f"no {place.access}!", place.access) == "no s3://bucket!"
+
+
 def test_whole_file_or_none(tmp_path: Path) -> None:
     work, place = open_place(tmp_path / "work").make(), open_place(tmp_path / "file")
 
@@ -143,6 +233,19 @@ def test_whole_file_or_none(tmp_path: Path) -> None:
     write_whole(place, lambda file: file.write(b"whole"), work=work)
     assert place.read() == b"whole"
     assert not list((tmp_path / "work").iterdir())
+
+
+def test_whole_file_is_on_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[bool] = []
+    monkeypatch.setattr(os, "fsync", lambda _: synced.append((tmp_path / "file").exists()))
+    write_whole(open_place(tmp_path / "file"), lambda file: file.write(b"a"), work=Place("/tmp"))
+    assert synced == [False]
+
+
+def test_numbers_of_other_names_are_none(tmp_path: Path) -> None:
+    touch(*(tmp_path / name for name in ("part-000001.parquet", "part-x.parquet", "000002", "._x")))
+    assert numbers(open_place(tmp_path), before="part-", after=".parquet") == [1]
+    assert numbers(open_place(tmp_path)) == [2]
 
 
 def test_remote_clip_is_a_local_file_for_a_while() -> None:

@@ -110,6 +110,30 @@ def test_job_goes_on_with_what_is_new(clips: Path, tmp_path: Path) -> None:
     assert not list((out / "_work" / "chunks").iterdir())
 
 
+def test_torn_piece_is_answered_again(clips: Path, tmp_path: Path) -> None:
+    pieces = tmp_path / "out" / "_work" / "chunks" / "000000"
+    pieces.mkdir(parents=True)
+    for name in ("000000.arrows", ".DS_Store"):
+        (pieces / name).write_bytes(b"")
+    assert finish(start(tmp_path / "out", clips))[0] == 1
+    check_each_once(tmp_path / "out", clips)
+
+
+def test_graphics_processors_that_are_not_there(clips: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "mien", "batch", str(clips), "--out", str(tmp_path / "out")]
+    done = subprocess.run(
+        [*command, "--workers", "2", "--gpus-per-worker", "0.5"],
+        capture_output=True,
+        text=True,
+        env=environment(),
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith("mien: --gpus-per-worker 0.5: Ray knows of 0 graphics processors")
+    assert len(done.stderr.splitlines()) == 1
+
+
 def listening(processes: list[psutil.Process]) -> set[str]:
     found = [c for process in processes for c in process.net_connections("tcp")]
     return {c.laddr.ip for c in found if c.status == psutil.CONN_LISTEN}

@@ -1,8 +1,11 @@
 """Workers, their processes, pieces and parts: without Ray."""
 
+import contextlib
+import errno
 import os
 import resource
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import replace
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -11,17 +14,26 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from media_samples import sine, sound_bytes
+from media_samples import sine, sound_bytes, write_clip
+from mien import __version__
+from mien.batch import child as children
+from mien.batch import worker as workers
 from mien.batch.child import Child
 from mien.batch.chunks import Tally, has_chunk, read_chunk, starts_of, write_chunk
 from mien.batch.job import Job, beside, claim, from_json, to_json
 from mien.batch.parts import answers_place, errors_place, finish_part, read_tally
-from mien.batch.places import open_place
+from mien.batch.places import Place, open_place
 from mien.batch.plan import Chunk, Planned
 from mien.batch.rows import Outcome
 from mien.batch.worker import Worker
 from mien.bundle import load_bundle
-from mien.errors import BundleMismatch, ClipTimedOut, InvalidArgument, WorkerCrashed
+from mien.errors import (
+    BundleMismatch,
+    ClipTimedOut,
+    InvalidArgument,
+    WorkerCrashed,
+    WorkerUnfit,
+)
 from mien.recognise import Recogniser
 from mien.verify import GOLDEN_CLIP
 
@@ -82,6 +94,70 @@ def test_clip_that_fails(
     assert str(tmp_path / name) in error["message"]
 
 
+def test_clip_that_takes_too_much_memory(job: Job, tmp_path: Path) -> None:
+    error = answered(Worker(job), clip(tmp_path, "greedy.mp4")).error
+    assert error is not None
+    assert error["kind"] == "WorkerCrashed"
+    assert "MemoryError" in error["message"]
+
+
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("gopher://x/a.mp4", "cannot open gopher://x"),
+        ("/a\0.mp4", "null byte"),
+        ("s3://b/a//b.mp4", "Empty path component"),
+    ],
+)
+def test_names_that_are_none_stop_nothing(job: Job, url: str, told: str) -> None:
+    store = "s3://KEY:SECRET@b?region=x&endpoint_override=127.0.0.1:9&scheme=http"
+    error = answered(Worker(replace(job, access={"s3://b": store})), Planned(url, url)).error
+    assert error is not None
+    assert (error["kind"], error["attempts"]) == ("UnreadableClip", 1)
+    assert told in error["message"]
+    assert "SECRET" not in error["message"]
+
+
+def test_name_with_a_question_mark(job: Job) -> None:
+    import fsspec
+
+    url = "memory://store/watch?v=abc.mp4"
+    with fsspec.open(url, "wb") as file:
+        file.write(b"clip")
+    outcome = answered(Worker(job), Planned(url, url))
+    assert outcome.error is None
+    assert outcome.rows[0]["path"] == url
+
+
+def test_process_that_cannot_start_is_no_fault_of_the_clip(
+    job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(children, "PAUSES_S", (0, 0))
+    bad = replace(job, engine="no_such_module:open_engine")
+    write_plan(job, clip(tmp_path, "a.mp4"))
+    (refused,) = Worker(bad)(asked(Chunk(0, 0, 1)))["refused"].to_pylist()
+    assert "WorkerUnfit" in refused
+    assert "No module named 'no_such_module'" in refused
+    assert WorkerUnfit.exit_code == 2
+    assert not has_chunk(job.work, Chunk(0, 0, 1))
+
+
+def test_machine_that_lacks_room_is_no_fault_of_the_clip(
+    job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(children, "PAUSES_S", (0, 0))
+    tries: list[Place] = []
+
+    def full(place: Place) -> None:
+        tries.append(place)
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(workers, "fetched", full)
+    with pytest.raises(WorkerUnfit, match=r"cannot answer clips \(No space left on device\)"):
+        Worker(job).answer(clip(tmp_path, "a.mp4"))
+    assert len(tries) == 3
+
+
 def test_clip_that_is_gone(job: Job, tmp_path: Path) -> None:
     error = answered(Worker(job), Planned("a.mp4", str(tmp_path / "a.mp4"))).error
     assert error is not None
@@ -124,7 +200,7 @@ def test_process_ends_with_its_worker(job: Job, tmp_path: Path) -> None:
 
 def test_recogniser_answers_as_it_does_elsewhere(job: Job, tmp_path: Path) -> None:
     bundle = load_bundle().sha256
-    real = replace(job, engine=Job.engine, bundle_sha256=bundle, timeout_s=120)
+    real = replace(job, engine=Job.engine, bundle_sha256=bundle, version=__version__, timeout_s=120)
     worker = Worker(real)
     (row,) = worker.answer(Planned("a", str(GOLDEN_CLIP))).rows
     expected = Recogniser().predict(GOLDEN_CLIP)
@@ -141,18 +217,34 @@ def test_recogniser_answers_as_it_does_elsewhere(job: Job, tmp_path: Path) -> No
 def test_timeline_has_a_row_a_window(job: Job, tmp_path: Path) -> None:
     path = tmp_path / "long.wav"
     path.write_bytes(sound_bytes(sine(300, seconds=6, rate=8_000), rate=8_000))
-    real = replace(
-        job, engine=Job.engine, bundle_sha256=load_bundle().sha256, timeline=True, timeout_s=120
-    )
-    outcome = answered(Worker(real), Planned("long.wav", str(path)))
+    worker = Worker(timelines(job))
+    outcome = worker.answer(Planned("long.wav", str(path)))
     assert [row["start_s"] for row in outcome.rows] == [0, 1, 2]
     assert {row["clip"] for row in outcome.rows} == {"long.wav"}
+    short = tmp_path / "short.mp4"
+    tone, first = sine(220, seconds=10, rate=16_000), {"movflags": "faststart"}
+    write_clip(short, frames=100, fps=10, size=(320, 240), waveform=tone, file_options=first)
+    short.write_bytes(short.read_bytes()[: short.stat().st_size * 6 // 10])
+    broken = answered(worker, Planned("short.mp4", str(short)))
+    assert not broken.rows
+    assert broken.error is not None
+    assert "what comes before is left out too" in broken.error["message"]
+
+
+def timelines(job: Job) -> Job:
+    real = replace(job, engine=Job.engine, bundle_sha256=load_bundle().sha256, timeline=True)
+    return replace(real, version=__version__, timeout_s=120)
 
 
 def test_other_bundle_on_a_worker_is_refused(job: Job) -> None:
-    child = Child(replace(job, engine=Job.engine))
+    child = Child(replace(job, engine=Job.engine, version=__version__))
     with pytest.raises(BundleMismatch, match="another bundle"):
         child.ask(GOLDEN_CLIP)
+
+
+def test_other_mien_on_a_worker_is_refused(job: Job) -> None:
+    with pytest.raises(InvalidArgument, match=rf"must be the job's 1, not {__version__}"):
+        Child(replace(job, engine=Job.engine)).ask(GOLDEN_CLIP)
 
 
 def write_plan(job: Job, *clips: Planned) -> None:
@@ -206,6 +298,32 @@ def test_part_that_was_stopped_half_way_is_written_anew(job: Job) -> None:
     assert not has_chunk(job.work, chunk)
 
 
+@pytest.mark.parametrize("left", [0, 1, 300, -9])
+def test_torn_piece_is_removed_and_waited_for(job: Job, left: int) -> None:
+    chunks = [Chunk(0, 0, 1), Chunk(0, 1, 2)]
+    for chunk, name in zip(chunks, "ab", strict=True):
+        write_chunk(job.work, chunk, [outcome(name, fails=name == "a")])
+    torn = Path(job.work.url) / "chunks" / "000000" / "000000.arrows"
+    torn.write_bytes(torn.read_bytes()[:left])
+    assert finish_part(job, 0, chunks) == [chunks[0]]
+    assert starts_of(job.work, 0) == {1}
+    assert answers_place(job.out, 0).kind == errors_place(job.out, 0).kind == "nothing"
+    write_chunk(job.work, chunks[0], [outcome("a")])
+    assert finish_part(job, 0, chunks) == []
+    assert parquet.read_table(answers_place(job.out, 0).path)["clip"].to_pylist() == ["a", "b"]
+
+
+def test_piece_that_is_there_is_not_replaced(job: Job) -> None:
+    write_chunk(job.work, Chunk(0, 0, 1), [outcome("a")])
+    assert write_chunk(job.work, Chunk(0, 0, 1), [outcome("b")]) == Tally()
+    assert read_chunk(job.work, Chunk(0, 0, 1)).rows["clip"].to_pylist() == ["a"]
+
+
+def test_names_of_others_among_pieces_are_skipped(job: Job) -> None:
+    (Path(job.work.url) / "chunks" / "000000" / ".DS_Store").touch()
+    assert starts_of(job.work, 0) == set()
+
+
 def test_piece_keeps_all(job: Job) -> None:
     chunk = Chunk(0, 0, 2)
     write_chunk(job.work, chunk, [outcome("a"), outcome("b", fails=True)])
@@ -228,6 +346,31 @@ def test_folder_of_other_settings_is_refused(job: Job, tmp_path: Path) -> None:
     assert beside(other).url == f"{tmp_path}/out-2"
     assert beside(replace(other, version="2")).url == f"{tmp_path}/out-3"
     assert beside(job) == job.out
+
+
+def test_folder_that_was_stopped_half_way_is_claimed_again(
+    job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, makes = replace(job, out=open_place(tmp_path / "new")), Place.make
+    for stop in range(6):
+        left = iter(range(stop))
+
+        def stopping(place: Place, left: Iterator[int] = left) -> Place:
+            next(left)
+            return makes(place)
+
+        monkeypatch.setattr(Place, "make", stopping)
+        with contextlib.suppress(StopIteration):
+            claim(made)
+    monkeypatch.undo()
+    claim(made)
+
+
+@pytest.mark.parametrize("content", [b"", b'{"mien"', b"[]"])
+def test_settings_that_are_torn_are_told(job: Job, tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "out" / "batch.json").write_bytes(content)
+    with pytest.raises(InvalidArgument, match=r"expected the settings .*batch.json, got none"):
+        claim(job)
 
 
 def test_folder_that_holds_other_things_is_refused(job: Job, tmp_path: Path) -> None:

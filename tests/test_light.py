@@ -17,6 +17,7 @@ from mien.lab.export import export_onnx
 from mien.lab.light import (
     COUNTERS,
     LISTENERS,
+    WEIGHERS,
     clip_statistics,
     embedder_of,
     expression_network,
@@ -193,13 +194,32 @@ def test_statistics_are_of_what_is_loud() -> None:
     heard = np.r_[np.ones(7), 0, 0].astype(np.float32)[None, :, None]
     loudness = np.r_[-1, -1, -2.6, -1, -1, -2.4, -1, 0, 0].astype(np.float32)[None, :, None]
     found = np.asarray(clip_statistics(x, heard=heard, loudness=loudness))[0]
-    assert found.shape == (6 * 2 + 2,)
+    assert found.shape == (22 * 2 + 3,)
     # The third is a pause, and the last two are padding.
     loud = x[0, [0, 1, 3, 4, 5, 6]]
     steps = np.diff(x[0], axis=0)[[0, 3, 4, 5]]
-    wanted = [loud.mean(0), loud.std(0), np.abs(steps).mean(0), np.sqrt((steps**2).mean(0))]
-    np.testing.assert_allclose(found[:8], np.concatenate(wanted), atol=2e-3)
-    np.testing.assert_allclose(found[8:], [*loud.max(0), *loud.min(0), 0.07, 0.06], rtol=1e-6)
+    normal = (loud - loud.mean(0)) / loud.std(0)
+    place = (np.arange(6) + 0.5) / 6
+    thirds = np.split(loud, 3)
+    weights = (10 ** loudness[0])[[0, 1, 3, 4, 5, 6]]
+    wanted = [
+        loud.mean(0),
+        np.log(loud.std(0)),
+        (normal**3).mean(0),
+        (normal**4).mean(0),
+        loud.max(0),
+        loud.min(0),
+        np.abs(steps).mean(0),
+        steps.std(0),
+        np.maximum(steps, 0).max(0),
+        np.minimum(steps, 0).min(0),
+        *((loud * np.cos(np.pi * order * place)[:, None]).mean(0) for order in range(1, 6)),
+        *(third.mean(0) - loud.mean(0) for third in thirds),
+        *(third.std(0) for third in thirds),
+        (loud * weights).sum(0) / weights.sum() - loud.mean(0),
+        [0.07, 0.06, 6 / 7],
+    ]
+    np.testing.assert_allclose(found, np.concatenate(wanted), atol=3e-3, rtol=3e-3)
 
 
 def test_statistics_of_nothing_are_finite() -> None:
@@ -214,7 +234,7 @@ def test_members_are_strangers_to_each_other() -> None:
     network = listening(SPEECH)
     inputs = sounds(3)
     before = answers(network, inputs)
-    assert before.shape == (3, 2 * LISTENERS + COUNTERS, 8)
+    assert before.shape == (3, 2 * LISTENERS + COUNTERS + WEIGHERS, 8)
     convolutions = [x for x in network.layers if isinstance(x, keras.layers.Conv1D)]
     kernel = convolutions[0].kernel
     kernel.assign(kernel * -2.0)

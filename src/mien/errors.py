@@ -33,6 +33,10 @@ class WorkerCrashed(MienError):
     exit_code = 1
 
 
+class WorkerUnfit(MienError):
+    """The machine of a worker lacks what any clip needs: no clip is to blame."""
+
+
 class ClipTimedOut(MienError):
     """A clip took longer than it was given."""
 

@@ -6,19 +6,47 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
+from collections.abc import Callable
 from multiprocessing.connection import Connection, Pipe
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
 from mien import errors
 from mien.batch.job import Job, to_json
-from mien.errors import ClipTimedOut, WorkerCrashed
+from mien.errors import ClipTimedOut, WorkerCrashed, WorkerUnfit
 
 START_S = 300.0
 """Seconds that a process may take to start, from a slow disk under load."""
 LAST_WORDS = 2_000
 """Bytes of what it wrote that are looked at when it ended."""
 ONE_CORE = {"MIEN_THREADS": "1", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+PAUSES_S = (0.5, 2.0)
+"""Seconds that are waited before what a machine lacks is tried again."""
+
+Given = TypeVar("Given")
+
+
+def patiently(do: Callable[[], Given]) -> Given:
+    """Do what a machine may be unfit for, a few times.
+
+    Raises:
+        WorkerUnfit: it stays so.
+    """
+    for pause_s in PAUSES_S:
+        try:
+            return do()
+        except WorkerUnfit:
+            time.sleep(pause_s)
+    return do()
+
+
+def unfit(reason: object) -> WorkerUnfit:
+    """Say what a machine lacks."""
+    return WorkerUnfit(
+        f"{os.uname().nodename} cannot answer clips ({reason}); mend that, and the same command "
+        "goes on from there"
+    )
 
 
 class Child:
@@ -39,9 +67,10 @@ class Child:
         Raises:
             WorkerCrashed: the process ended over it.
             ClipTimedOut: it took too long; the process is ended.
+            WorkerUnfit: none can be started.
             MienError: the process cannot work at all.
         """
-        connection = self._connection or self._start()
+        connection = self._connection or patiently(self._start)
         return self._exchange(connection, os.fsencode(path), self._job.timeout_s)
 
     def close(self) -> None:
@@ -55,6 +84,15 @@ class Child:
         self._process = self._connection = self._noise = None
 
     def _start(self) -> Connection:
+        try:
+            return self._started()
+        except ClipTimedOut as error:
+            raise unfit(f"the process for it did not start in {START_S:g} s") from error
+        except (WorkerCrashed, OSError) as error:
+            self.close()
+            raise unfit(error) from error
+
+    def _started(self) -> Connection:
         ours, theirs = Pipe()
         self._noise = tempfile.TemporaryFile()  # noqa: SIM115 - open as long as the process
         command = [sys.executable, "-m", "mien.batch.engine", str(theirs.fileno())]

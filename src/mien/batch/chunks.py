@@ -6,12 +6,17 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from mien.batch.places import Place, write_whole
+from mien.batch.places import Place, numbers, write_whole
 from mien.batch.plan import Chunk
 from mien.batch.rows import Outcome, answers_schema, as_table, errors_schema
 
 TALLY = b"mien"
 """Key of the metadata under which a tally is kept."""
+ENDING = ".arrows"
+
+
+class TornPiece(Exception):
+    """A piece is not whole, as after a power cut: it must be answered again."""
 
 
 @dataclass
@@ -59,13 +64,18 @@ class Answers(NamedTuple):
 
 
 def write_chunk(work: Place, chunk: Chunk, outcomes: Iterable[Outcome]) -> Tally:
-    """Write the answers of a piece.
+    """Write the answers of a piece, unless they are there: somebody may be reading them.
+
+    Returns:
+        What came of it; nothing where it was there.
 
     Raises:
         InvalidArgument: it cannot be written.
     """
     from pyarrow import ipc  # noqa: PLC0415
 
+    if has_chunk(work, chunk):
+        return Tally()
     outcomes = list(outcomes)
     tally = tally_of(outcomes)
     rows = as_table([row for one in outcomes for row in one.rows], answers_schema())
@@ -93,13 +103,22 @@ def read_chunk(work: Place, chunk: Chunk) -> Answers:
 
     Raises:
         InvalidArgument: it cannot be read.
+        TornPiece: it is not whole.
     """
     import pyarrow  # noqa: PLC0415
     from pyarrow import ipc  # noqa: PLC0415
 
     source = pyarrow.BufferReader(_place(work, chunk).read())
-    rows, errors = (ipc.open_stream(source).read_all() for _ in range(2))
-    return Answers(rows, errors, Tally.of_json(rows.schema.metadata[TALLY]))
+    try:
+        rows, errors = (ipc.open_stream(source).read_all() for _ in range(2))
+        return Answers(rows, errors, Tally.of_json(rows.schema.metadata[TALLY]))
+    except (pyarrow.ArrowException, OSError, ValueError, LookupError, TypeError) as error:
+        raise TornPiece from error
+
+
+def remove_chunk(work: Place, chunk: Chunk) -> None:
+    """Remove the answers of a piece."""
+    _place(work, chunk).remove()
 
 
 def has_chunk(work: Place, chunk: Chunk) -> bool:
@@ -109,9 +128,8 @@ def has_chunk(work: Place, chunk: Chunk) -> bool:
 
 def starts_of(work: Place, part: int) -> set[int]:
     """Give where the pieces of a part begin that have been answered."""
-    folder = work / "chunks" / f"{part:06}"
-    return {int(info.base_name.partition(".")[0]) for info in folder.children()}
+    return set(numbers(work / "chunks" / f"{part:06}", after=ENDING))
 
 
 def _place(work: Place, chunk: Chunk) -> Place:
-    return work / "chunks" / f"{chunk.part:06}" / f"{chunk.start:06}.arrows"
+    return work / "chunks" / f"{chunk.part:06}" / f"{chunk.start:06}{ENDING}"

@@ -2,7 +2,9 @@
 
 import glob
 import os
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from fnmatch import fnmatchcase
 from typing import Any, NamedTuple
 
 from mien.batch.places import Access, Place, open_place, told
@@ -51,6 +53,13 @@ CLIP_ENDINGS = SOUNDS | PICTURES | VIDEOS
 """Which files of a folder are clips; what a glob or a manifest names is taken whatever its name."""
 
 MANIFEST_ENDINGS = frozenset({".csv", ".parquet"})
+KEYS = re.compile(r"://[^\s,@]*:[^\s,@]*@")
+"""Keys in a cell, of which a parser may tell."""
+
+Skip = Callable[[str], object]
+"""Told of each folder that is left out, and why."""
+Listed = Sequence[tuple[str, bool]]
+"""What is in a folder, by name, and whether each is a folder."""
 
 
 class Entry(NamedTuple):
@@ -62,7 +71,11 @@ class Entry(NamedTuple):
     """Where it is: an absolute path, or a URL."""
 
 
-def entries(inputs: Iterable[str], *, access: Access) -> Iterator[Entry]:
+def _refuse(reason: str) -> None:
+    raise InvalidArgument(reason)
+
+
+def entries(inputs: Iterable[str], *, access: Access, skip: Skip = _refuse) -> Iterator[Entry]:
     """List clips lazily, in an order that is the same each time.
 
     A folder gives the clips in it and in the folders below, hidden ones left out, each named as
@@ -73,6 +86,7 @@ def entries(inputs: Iterable[str], *, access: Access) -> Iterator[Entry]:
         inputs: folders, globs, manifests (CSV or Parquet with a column ``clip``) and clips; local
             paths or URLs.
         access: what is known of the stores.
+        skip: told of folders of this machine, below one that was named, that cannot be listed.
 
     Raises:
         InvalidArgument: there is nothing, or it cannot be listed or read.
@@ -83,28 +97,28 @@ def entries(inputs: Iterable[str], *, access: Access) -> Iterator[Entry]:
     """
     for name in inputs:
         none = True
-        for entry in _entries(name, access):
+        for entry in _entries(name, access, skip):
             none = False
             yield entry
         if none:
+            shown = open_place(name).url if "://" in name else name
             raise InvalidArgument(
-                f"no clips at {name.partition('?')[0] if '://' in name else name}; name a folder "
-                f"with clips (.mp4, .wav and the like), a glob in quotes, a "
-                "manifest with a column 'clip', or a clip"
+                f"no clips at {shown}; name a folder with clips (.mp4, .wav and the like), a glob "
+                "in quotes, a manifest with a column 'clip', or a clip"
             )
 
 
-def _entries(name: str, access: Access) -> Iterator[Entry]:
+def _entries(name: str, access: Access, skip: Skip) -> Iterator[Entry]:
     place = open_place(name, access)
     shown = name if place.is_local else place.url
     kind = _kind(place)
     if kind == "folder":
-        return _walk(place, shown)
+        return _walk(place, shown, _listed(place), skip)
     if kind == "file" and os.path.splitext(place.url)[1].lower() in MANIFEST_ENDINGS:  # noqa: PTH122
-        return _of_manifest(place, access)
+        return _of_manifest(place)
     if kind == "file":
         return iter([Entry(shown, place.url)])
-    return _glob(place, name)
+    return _glob_here(name.removeprefix("file://"), skip) if place.is_local else _glob(place)
 
 
 def _kind(place: Place) -> str:
@@ -116,53 +130,99 @@ def _kind(place: Place) -> str:
     return "file" if os.path.exists(place.url) else "nothing"  # noqa: PTH110
 
 
-def _walk(place: Place, shown: str) -> Iterator[Entry]:
+def _walk(place: Place, shown: str, listed: Listed, skip: Skip) -> Iterator[Entry]:
     """Go through a folder and those below, one folder in memory at a time."""
-    listed = _local(place) if place.is_local else _remote(place)
     for name, is_folder in listed:
         if name.startswith((".", "_")):
             continue
         below = f"{shown.rstrip('/')}/{name}"
         if is_folder:
-            yield from _walk(place / name, below)
+            yield from _walk(place / name, below, _below(place / name, skip), skip)
         elif os.path.splitext(name)[1].lower() in CLIP_ENDINGS:  # noqa: PTH122
             yield Entry(below, (place / name).url)
 
 
-def _local(place: Place) -> list[tuple[str, bool]]:
+def _listed(place: Place) -> Listed:
+    if not place.is_local:
+        return [(info.base_name, info.type.name == "Directory") for info in place.children()]
     # Links to folders are not followed: they may lead back.
     with told(place, "list"), os.scandir(place.url) as found:
         return sorted((entry.name, entry.is_dir(follow_symlinks=False)) for entry in found)
 
 
-def _remote(place: Place) -> list[tuple[str, bool]]:
-    return [(info.base_name, info.type.name == "Directory") for info in place.children()]
+def _below(place: Place, skip: Skip) -> Listed:
+    """List a folder that nobody named: one that may not be read must not stop all others."""
+    try:
+        return _listed(place)
+    except InvalidArgument as error:
+        # A store that fails would take all that is left of the input with it, one by one.
+        if not place.is_local:
+            raise
+        skip(str(error))
+        return []
 
 
-def _glob(place: Place, name: str) -> Iterator[Entry]:
-    if place.is_local:
-        for path in glob.iglob(name, recursive=True):  # noqa: PTH207 - Path has no absolute globs
-            if os.path.isfile(path):  # noqa: PTH113
-                yield Entry(path, os.path.abspath(path))  # noqa: PTH100
+def _glob_here(pattern: str, skip: Skip) -> Iterator[Entry]:
+    """Give the files of this machine that a glob names, in order of their names."""
+    if not glob.has_magic(pattern):
         return
+    root = "/" if pattern.startswith("/") else ""
+    parts = [part for part in pattern.split("/") if part]
+    for path in _matching(root, parts, skip):
+        if os.path.isfile(path):  # noqa: PTH113 - the name need not be text
+            yield Entry(path, os.path.abspath(path))  # noqa: PTH100
+
+
+def _matching(folder: str, parts: Sequence[str], skip: Skip) -> Iterator[str]:
+    if not parts:
+        yield folder
+        return
+    first, *rest = parts
+    if not glob.has_magic(first):
+        yield from _matching(os.path.join(folder, first), rest, skip)  # noqa: PTH118
+        return
+    if not os.path.isdir(folder or "."):  # noqa: PTH112
+        return
+    listed = _below(open_place(folder or "."), skip)
+    if first == "**":
+        yield from _matching(folder, rest or ["*"], skip)
+        below = [name for name, is_folder in listed if is_folder and not name.startswith(".")]
+        rest = [*parts]
+    else:
+        below = [name for name, _ in listed if _matches(name, first)]
+    for name in below:
+        yield from _matching(os.path.join(folder, name), rest, skip)  # noqa: PTH118
+
+
+def _matches(name: str, pattern: str) -> bool:
+    hidden = name.startswith(".") and not pattern.startswith(".")
+    return fnmatchcase(name, pattern) and not hidden
+
+
+def _glob(place: Place) -> Iterator[Entry]:
     if not glob.has_magic(place.url):
         return
     from fsspec.implementations.arrow import ArrowFSWrapper  # noqa: PLC0415
 
-    root = place.url[: len(place.url) - len(place.path)] if place.path in place.url else ""
     with told(place, "list"):
         found = sorted(ArrowFSWrapper(place.filesystem).glob(place.path))
     for path in found:
-        yield Entry(f"{root}{path}", f"{root}{path}")
+        yield Entry(place.at(path), place.at(path))
 
 
-def _of_manifest(place: Place, access: Access) -> Iterator[Entry]:
-    folder = place.url.rpartition("/")[0]
+def _of_manifest(place: Place) -> Iterator[Entry]:
     for number, cell in enumerate(_cells(place), 1):
         if not cell:
             raise InvalidArgument(f"{place.url}, row {number}: the clip has no name; give it one")
-        lead = "" if "://" in cell or cell.startswith("/") else f"{folder}/"
-        yield Entry(cell, open_place(f"{lead}{cell}", access).url)
+        yield _of_cell(cell, place.url.rpartition("/")[0])
+
+
+def _of_cell(cell: str, folder: str) -> Entry:
+    if "://" in folder and "://" not in cell and not cell.startswith("/"):
+        return Entry(cell, f"{folder}/{cell}")
+    place = open_place(cell if "://" in cell else os.path.join(folder, cell))  # noqa: PTH118
+    # A cell that tells of keys is written nowhere.
+    return Entry(place.url if place.access else cell, place.url)
 
 
 def _cells(place: Place) -> Iterator[str]:
@@ -175,9 +235,10 @@ def _cells(place: Place) -> Iterator[str]:
             for batch in batches(place):
                 yield from ("" if cell is None else str(cell) for cell in batch.to_pylist())
     except (pyarrow.ArrowInvalid, pyarrow.ArrowKeyError) as error:
+        reason = KEYS.sub("://", str(error).splitlines()[0])
         raise InvalidArgument(
-            f"{place.url} is no manifest ({str(error).splitlines()[0]}); it needs a row a clip and "
-            "a column 'clip', as CSV in UTF-8 or as Parquet"
+            f"{place.url} is no manifest ({reason}); it needs a row a clip and a column 'clip', as "
+            "CSV in UTF-8 or as Parquet"
         ) from error
 
 

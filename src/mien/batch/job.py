@@ -9,7 +9,7 @@ from mien.batch.places import WORK, Place, write_whole
 from mien.errors import InvalidArgument
 
 SETTINGS = "batch.json"
-FOLDERS = (f"{WORK}/plan", f"{WORK}/chunks", f"{WORK}/part", "predictions", "errors")
+FOLDERS = (f"{WORK}/plan", f"{WORK}/chunks", "predictions", "errors")
 ENGINE = "mien.batch.engine:open_engine"
 
 
@@ -59,10 +59,12 @@ def claim(job: Job) -> None:
     refusal = why_not(job)
     if refusal:
         raise InvalidArgument(refusal)
-    for folder in FOLDERS:
-        (job.out / folder).make()
+    # Settings come first: folders alone, after a stop in between, would look like somebody else's.
+    (job.work / "part").make()
     settings = json.dumps(job.settings, indent=2).encode() + b"\n"
     write_whole(job.out / SETTINGS, lambda file: file.write(settings), work=job.work / "part")
+    for folder in FOLDERS:
+        (job.out / folder).make()
 
 
 def why_not(job: Job) -> str | None:
@@ -74,8 +76,12 @@ def why_not(job: Job) -> str | None:
         return f"--out {job.out.url} is a file; name a folder"
     if (job.out / SETTINGS).kind == "nothing":
         return _not_empty(job)
-    found = json.loads((job.out / SETTINGS).read())
-    wanted = job.settings
+    found, wanted = _settings_in(job.out / SETTINGS), job.settings
+    if found is None:
+        return (
+            f"expected the settings of a table in {job.out.url}/{SETTINGS}, got none; name another "
+            "folder, or put the file back"
+        )
     differing = [name for name in wanted if found.get(name) != wanted[name]]
     if not differing:
         return None
@@ -84,6 +90,14 @@ def why_not(job: Job) -> str | None:
         f"{job.out.url} was made with {told}; name another folder, or add --into-new to have one "
         "made beside it"
     )
+
+
+def _settings_in(place: Place) -> dict[str, Any] | None:
+    try:
+        found = json.loads(place.read())
+    except ValueError:
+        return None
+    return found if isinstance(found, dict) else None
 
 
 def _not_empty(job: Job) -> str | None:

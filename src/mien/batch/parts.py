@@ -1,14 +1,14 @@
 """The answers of a whole part of the plan → one file of the table and, at need, one of errors."""
 
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, suppress
 from typing import Any
 
-from mien.batch.chunks import TALLY, Tally, read_chunk
+from mien.batch.chunks import TALLY, Answers, Tally, TornPiece, read_chunk, remove_chunk
 from mien.batch.job import Job
-from mien.batch.places import Place, told, write_whole
+from mien.batch.places import Place, numbers, told, write_whole
 from mien.batch.plan import Chunk
-from mien.batch.rows import answers_schema, errors_schema
+from mien.batch.rows import answers_schema, as_table, errors_schema
 
 GROUP = 20_000
 """Rows that are in memory together, and lie together in the file."""
@@ -31,23 +31,28 @@ def is_done(out: Place, part: int) -> bool:
 
 def done_parts(out: Place) -> set[int]:
     """Give the numbers of the parts that are done."""
-    names = (info.base_name for info in (out / "predictions").children())
-    return {int(name[5:11]) for name in names if name.startswith("part-")}
+    return set(numbers(out / "predictions", before="part-", after=".parquet"))
 
 
-def finish_part(job: Job, part: int, chunks: Sequence[Chunk]) -> None:
+def finish_part(job: Job, part: int, chunks: Sequence[Chunk]) -> list[Chunk]:
     """Put the answers of a part together, in the order of the plan.
 
     Errors come first and answers last: whoever is killed in between leaves the pieces, and both
     files are written anew.
 
+    Returns:
+        Pieces that are not whole, and were removed: the part waits for them.
+
     Raises:
         InvalidArgument: a piece cannot be read, or a file not be written.
     """
+    torn: list[Chunk] = []
     if not is_done(job.out, part):
-        _write_errors(job, part, chunks)
-        _write_answers(job, part, chunks)
-    (job.work / "chunks" / f"{part:06}").remove()
+        with suppress(TornPiece):
+            _write(job, part, _whole(job.work, chunks, torn))
+    if not torn:
+        (job.work / "chunks" / f"{part:06}").remove()
+    return torn
 
 
 def read_tally(out: Place, part: int) -> Tally:
@@ -63,25 +68,42 @@ def read_tally(out: Place, part: int) -> Tally:
         return Tally.of_json(parquet.read_metadata(file).metadata[TALLY])
 
 
-def _write_answers(job: Job, part: int, chunks: Sequence[Chunk]) -> None:
+def _whole(work: Place, chunks: Sequence[Chunk], torn: list[Chunk]) -> Iterator[Answers]:
+    """Read each piece, and remove those that are torn.
+
+    Raises:
+        TornPiece: after the last piece, if one of them was.
+    """
+    for chunk in chunks:
+        try:
+            yield read_chunk(work, chunk)
+        except TornPiece:
+            remove_chunk(work, chunk)
+            torn.append(chunk)
+    if torn:
+        raise TornPiece
+
+
+def _write(job: Job, part: int, pieces: Iterator[Answers]) -> None:
+    import pyarrow  # noqa: PLC0415
+
     def write(file: Any) -> None:
-        tally, waiting = Tally(), _Groups(file, answers_schema())
-        with waiting:
-            for chunk in chunks:
-                answers = read_chunk(job.work, chunk)
+        tally, errors = Tally(), [errors_schema().empty_table()]
+        with _Groups(file, answers_schema()) as groups:
+            for answers in pieces:
                 tally.add(answers.tally)
-                waiting.add(answers.rows)
-            waiting.writer.add_key_value_metadata({TALLY.decode(): tally.as_json()})
+                groups.add(answers.rows)
+                # Copied: a table would hold all of the piece that it was read from.
+                errors.append(as_table(answers.errors.to_pylist(), errors_schema()))
+            groups.writer.add_key_value_metadata({TALLY.decode(): tally.as_json()})
+        _write_errors(job, part, pyarrow.concat_tables(errors))
 
     write_whole(answers_place(job.out, part), write, work=job.work / "part")
 
 
-def _write_errors(job: Job, part: int, chunks: Sequence[Chunk]) -> None:
-    import pyarrow  # noqa: PLC0415
+def _write_errors(job: Job, part: int, errors: Any) -> None:
     from pyarrow import parquet  # noqa: PLC0415
 
-    found = [read_chunk(job.work, chunk).errors for chunk in chunks]
-    errors = pyarrow.concat_tables(found).cast(errors_schema())
     place = errors_place(job.out, part)
     if errors.num_rows:
         write_whole(place, lambda file: parquet.write_table(errors, file), work=job.work / "part")

@@ -13,6 +13,7 @@ from mien import errors
 from mien.batch.chunks import Tally, starts_of
 from mien.batch.job import Job
 from mien.batch.parts import done_parts, finish_part
+from mien.batch.places import numbers
 from mien.batch.plan import Chunk, Plan, chunks_of, sizes_of
 from mien.batch.worker import Worker
 from mien.errors import ClusterUnavailable, InvalidArgument, MienError, MissingDependency
@@ -20,6 +21,8 @@ from mien.errors import ClusterUnavailable, InvalidArgument, MienError, MissingD
 TASKS = 4_000
 """Into so many tasks the pieces are put together at most: each costs the driver some memory."""
 TASKS_A_WORKER = 16
+ROUNDS = 3
+"""How often pieces are answered that turn out torn."""
 
 QUIET = {
     # Ray would tell its makers that it is used, and listen to the whole network. The second, made
@@ -41,6 +44,13 @@ class Cluster:
     workers: int | None = None
     """One a core, or as many as the graphics processors hold, when ``None``."""
     gpus_per_worker: float = 0.0
+
+    def __post_init__(self) -> None:
+        share = self.gpus_per_worker
+        if not 0 <= share <= 1 and not (share > 1 and share.is_integer()):
+            raise InvalidArgument(
+                f"--gpus-per-worker must be between 0 and 1, or a whole number, not {share:g}"
+            )
 
 
 PORT_S = 10.0
@@ -134,20 +144,25 @@ def run(job: Job, plan: Plan, *, cluster: Cluster, progress: Progress) -> Tally:
     """
     import ray  # noqa: PLC0415
 
-    open_parts = _Open(job, plan)
-    before = plan.clips - sum(stop - start for _, start, stop in open_parts.left)
-    progress(before, plan.clips)
-    total = Tally()
-    with _one_line():
-        finished = [_finish(open_parts, part) for part in open_parts.whole()]
-        if open_parts.left:
+    open_parts, total = _Open(job, plan), Tally()
+    with one_line():
+        for _ in range(ROUNDS):
+            before = plan.clips - open_parts.clips_left - total.clips
+            progress(before + total.clips, plan.clips)
+            finished = [_finish(open_parts, part) for part in open_parts.whole()]
             for chunk, tally in _answers(job, open_parts.left, cluster):
                 total.add(tally)
                 progress(before + total.clips, plan.clips)
                 if open_parts.done(chunk):
                     finished.append(_finish(open_parts, chunk.part))
-        ray.get(finished)
-    return total
+            torn = [chunk for chunks in ray.get(finished) for chunk in chunks]
+            if not torn:
+                return total
+            open_parts.again(torn)
+    raise InvalidArgument(
+        f"expected whole files in {job.work.url}/chunks, got torn ones {ROUNDS} times, {torn[0]} "
+        "among them; check the disk there"
+    )
 
 
 class _Open:
@@ -178,6 +193,18 @@ class _Open:
             if chunk.start in self._waiting[part]
         ]
 
+    @property
+    def clips_left(self) -> int:
+        """How many clips they hold."""
+        return sum(stop - start for _, start, stop in self.left)
+
+    def again(self, torn: Sequence[Chunk]) -> None:
+        """Note that pieces are to be answered once more; what is done is left alone."""
+        self.chunks = {part: self.chunks[part] for part in {chunk.part for chunk in torn}}
+        self._waiting = {part: set() for part in self.chunks}
+        for chunk in torn:
+            self._waiting[chunk.part].add(chunk.start)
+
     def whole(self) -> list[int]:
         """Give the parts whose pieces are all answered."""
         return [part for part, waiting in self._waiting.items() if not waiting]
@@ -190,7 +217,7 @@ class _Open:
 
 
 def _remains(job: Job) -> list[int]:
-    return [int(info.base_name) for info in (job.work / "chunks").children()]
+    return numbers(job.work / "chunks")
 
 
 def _finish(open_parts: _Open, part: int) -> Any:
@@ -204,10 +231,12 @@ def _answers(job: Job, left: Sequence[Chunk], cluster: Cluster) -> Iterator[tupl
     import pyarrow  # noqa: PLC0415
     from ray import data  # noqa: PLC0415
 
+    if not left:
+        return
     context = data.DataContext.get_current()
     context.enable_progress_bars = False
     context.print_on_execution_start = False
-    workers = cluster.workers or _all(cluster.gpus_per_worker)
+    workers = _workers(cluster)
     tasks = max(TASKS, TASKS_A_WORKER * workers)
     step = -(-len(left) // tasks)
     blocks = [
@@ -232,23 +261,24 @@ def _answers(job: Job, left: Sequence[Chunk], cluster: Cluster) -> Iterator[tupl
             yield Chunk(**row), Tally.of_json(tally)
 
 
-def _all(gpus_per_worker: float) -> int:
+def _workers(cluster: Cluster) -> int:
     import ray  # noqa: PLC0415
 
-    there = ray.cluster_resources()
-    if gpus_per_worker:
-        workers = int(there.get("GPU", 0) / gpus_per_worker)
-        if not workers:
-            raise InvalidArgument(
-                f"--gpus-per-worker {gpus_per_worker:g}: Ray knows of {there.get('GPU', 0):g} "
-                "graphics processors; leave it out, or start the nodes with --num-gpus"
-            )
-        return workers
-    return max(1, int(there.get("CPU", 1)))
+    there, share = ray.cluster_resources(), cluster.gpus_per_worker
+    if not share:
+        return cluster.workers or max(1, int(there.get("CPU", 1)))
+    room = int(there.get("GPU", 0) / share)
+    # To a cluster, machines may come that have what workers wait for; to this one, nothing does.
+    if not room and (cluster.workers is None or cluster.address is None):
+        raise InvalidArgument(
+            f"--gpus-per-worker {share:g}: Ray knows of {there.get('GPU', 0):g} graphics "
+            "processors; leave it out, or start the nodes with --num-gpus"
+        )
+    return cluster.workers or room
 
 
 @contextmanager
-def _one_line() -> Iterator[None]:
+def one_line() -> Iterator[None]:
     """Give what went wrong on a worker as it was raised there, without Ray's many lines."""
     from ray import exceptions  # noqa: PLC0415
 
@@ -258,7 +288,8 @@ def _one_line() -> Iterator[None]:
         if isinstance(error.cause, MienError):
             raise error.cause from None
         raise
-    except exceptions.RayError as error:
+    except (exceptions.RayError, ConnectionError) as error:
+        reason = str(error).partition("\n")[0]
         raise ClusterUnavailable(
-            f"Ray failed ({str(error).splitlines()[0]}); the same command goes on from there"
+            f"Ray failed ({reason}); the same command goes on from there"
         ) from error

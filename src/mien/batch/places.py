@@ -9,12 +9,50 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Any, Self
-from urllib.parse import parse_qsl
+from urllib.parse import quote
 
 from mien.errors import InvalidArgument
 
 Access = Mapping[str, str]
 """Root of a store, such as ``s3://bucket`` → the same with keys and options, as it was given."""
+
+OPTIONS = frozenset(
+    {
+        "allow_bucket_creation",
+        "allow_bucket_deletion",
+        "allow_delayed_open",
+        "background_writes",
+        "blob_storage_authority",
+        "buffer_size",
+        "check_directory_existence_before_creation",
+        "client_id",
+        "client_secret",
+        "credential_kind",
+        "default_block_size",
+        "default_bucket_location",
+        "dfs_storage_authority",
+        "enable_tls",
+        "endpoint_override",
+        "kerb_ticket",
+        "project_id",
+        "region",
+        "replication",
+        "retry_limit_seconds",
+        "scheme",
+        "smart_defaults",
+        "tenant_id",
+        "tls_ca_file_path",
+        "tls_verify_certificates",
+        "user",
+    }
+)
+"""What ``pyarrow.fs`` takes after a question mark; whatever else is there is part of a name."""
+OPTIONAL = frozenset({"s3", "gs", "gcs", "hdfs", "viewfs", "abfs", "abfss"})
+"""Schemes of the stores that take them."""
+BUCKETS = frozenset({"s3", "gs", "gcs"})
+"""Schemes in which a colon before the path can only be one between two keys."""
+CONTAINERS = frozenset({"abfs", "abfss", "wasb", "wasbs"})
+"""Schemes in which what stands before ``@`` need not be a key."""
 
 WORK = "_work"
 """Folder of what is not the user's; readers of Parquet folders skip names with this beginning."""
@@ -49,6 +87,11 @@ class Place:
             return self.url
         base: str = self._opened[1]
         return f"{base.rstrip('/')}/{self.url[len(_root(self.url)) :].strip('/')}"
+
+    def at(self, path: str) -> str:
+        """Give the URL of another path in the same file system."""
+        below = path.strip("/").removeprefix(self._opened[1].strip("/")).lstrip("/")
+        return f"{_root(self.url)}/{below}"
 
     @property
     def _opened(self) -> tuple[Any, str]:
@@ -117,18 +160,57 @@ def open_place(where: str | os.PathLike[str], access: Access | None = None) -> P
     if "://" not in text:
         # Links are left as they are: a clip is where its user says.
         return Place(os.path.abspath(text))  # noqa: PTH100
-    text, mark, query = text.partition("?")
-    if not parse_qsl(query):
-        # The question mark is part of a name.
-        text, query = f"{text}{mark}{query}", ""
     scheme, _, rest = text.partition("://")
-    store, slash, path = rest.partition("/")
-    keys, _, host = store.rpartition("@")
-    if ":" not in keys:
-        keys, host = "", store
-    url = f"{scheme}://{host}{slash}{path}".rstrip("/")
-    told = f"{scheme}://{store}" + (f"?{query}" if query else "") if keys or query else ""
-    return Place(url, told or (access or {}).get(_root(url), ""))
+    rest, query = _options(rest) if scheme in OPTIONAL else (rest, "")
+    keys, rest = _keys(scheme, rest)
+    url = f"{scheme}://{rest}".rstrip("/")
+    if not (keys or query):
+        return stored_place(url, access or {})
+    host = rest.partition("/")[0]
+    return Place(url, f"{scheme}://{keys}{host}" + (f"?{query}" if query else ""))
+
+
+def stored_place(url: str, access: Access) -> Place:
+    """Give the place of a URL that :func:`open_place` gave: all of it is a name by now.
+
+    >>> stored_place("s3://bucket/watch?region=x.mp4", {}).url
+    's3://bucket/watch?region=x.mp4'
+    """
+    return Place(url, "" if "://" not in url else access.get(_root(url), ""))
+
+
+def _options(rest: str) -> tuple[str, str]:
+    """Take off what is an option; all else after a question mark is part of a name."""
+    name, mark, query = rest.partition("?")
+    pieces = query.split("&")
+    known = [piece for piece in pieces if piece.partition("=")[0] in OPTIONS and "=" in piece]
+    others = [piece for piece in pieces if piece not in known]
+    return name + (mark + "&".join(others) if others else ""), "&".join(known)
+
+
+def _keys(scheme: str, rest: str) -> tuple[str, str]:
+    """Take off keys, with their ``@``; a slash in them is usual, and would end the host."""
+    store, _, path = rest.partition("/")
+    if ":" in store and "@" not in store and "@" in path and scheme in BUCKETS:
+        keys, _, rest = rest.partition("@")
+        return f"{quote(keys, safe=':%')}@", rest
+    keys, mark, host = store.rpartition("@")
+    if not mark or (":" not in keys and scheme in CONTAINERS):
+        return "", rest
+    return f"{keys}@", host + rest[len(store) :]
+
+
+def hidden(text: str, access: str) -> str:
+    """Take keys and options out of a message of whoever was given them.
+
+    >>> hidden("no s3://key:secret@bucket?region=x", "s3://key:secret@bucket?region=x")
+    'no s3://bucket'
+    """
+    scheme, _, rest = access.partition("://")
+    rest, query = _options(rest)
+    for secret in (_keys(scheme, rest)[0], f"?{query}" if query else ""):
+        text = text.replace(secret, "") if secret else text
+    return text
 
 
 def access_of(places: Iterable[Place]) -> dict[str, str]:
@@ -153,11 +235,30 @@ def write_whole(place: Place, write: Callable[[Any], object], *, work: Place) ->
         try:
             with part.filesystem.open_output_stream(part.path) as stream:
                 write(stream)
+            if part.is_local:
+                _sync(part.path)
             part.filesystem.move(part.path, place.path)
         except BaseException:
             with suppress(OSError):
                 part.filesystem.delete_file(part.path)
             raise
+
+
+def _sync(path: str) -> None:
+    """Have a file on the disk: after a power cut, its name would be there and its content not."""
+    number = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)
+
+
+def numbers(folder: Place, *, before: str = "", after: str = "") -> list[int]:
+    """Give the numbers in the names of what is in a folder; other names are not ours."""
+    names = (info.base_name for info in folder.children())
+    ours = (name for name in names if name.startswith(before) and name.endswith(after))
+    middles = (name.removeprefix(before).removesuffix(after) for name in ours)
+    return [int(middle) for middle in middles if middle.isdecimal()]
 
 
 @contextmanager
@@ -190,7 +291,7 @@ def told(place: Place, what: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        reason = (error.strerror or str(error)).splitlines()[0]
+        reason = hidden((error.strerror or str(error)).splitlines()[0], place.access)
         raise InvalidArgument(
             f"cannot {what} {place.url} ({reason}); check the place, the free space there and the "
             "credentials"
@@ -212,11 +313,11 @@ def _filesystem(root: str) -> tuple[Any, str]:
     try:
         found = fs.FileSystem.from_uri(root)
     except (pyarrow.ArrowInvalid, ValueError) as error:
-        return _by_fsspec(root, str(error))
+        return _by_fsspec(root, _told(error, root))
     except OSError as error:
         raise InvalidArgument(
-            f"cannot open {open_place(root).url} ({str(error).splitlines()[0]}); check the URL and "
-            "the credentials"
+            f"cannot open {open_place(root).url} ({_told(error, root)}); check the URL and the "
+            "credentials"
         ) from error
     return found[0], found[1]
 
@@ -229,8 +330,12 @@ def _by_fsspec(root: str, why: str) -> tuple[Any, str]:
         found, base = fsspec.core.url_to_fs(root)
     except (ImportError, ValueError) as error:
         raise InvalidArgument(
-            f"cannot open {open_place(root).url} ({why.splitlines()[0]}; {error}); name a local "
-            "path, or a URL that pyarrow or an installed fsspec package knows, such as "
+            f"cannot open {open_place(root).url} ({why}; {_told(error, root)}); name a "
+            "local path, or a URL that pyarrow or an installed fsspec package knows, such as "
             "s3://bucket/folder"
         ) from error
     return PyFileSystem(FSSpecHandler(found)), base
+
+
+def _told(error: Exception, root: str) -> str:
+    return hidden(str(error).partition("\n")[0], root)

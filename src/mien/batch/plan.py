@@ -7,7 +7,7 @@ from itertools import islice
 from typing import NamedTuple
 
 from mien.batch.inputs import Entry
-from mien.batch.places import Place, write_whole
+from mien.batch.places import Place, numbers, write_whole
 from mien.batch.rows import as_text
 from mien.batch.seen import Seen
 
@@ -129,7 +129,7 @@ def _add(work: Place, plan: Plan, rows: Sequence[Entry]) -> None:
 
 def part_numbers(work: Place) -> list[int]:
     """Give the numbers of the files of the plan."""
-    return [int(info.base_name.partition(".")[0]) for info in (work / "plan").children()]
+    return numbers(work / "plan", after=".parquet")
 
 
 def read_part(work: Place, number: int) -> list[Planned]:

@@ -4,12 +4,13 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
+from typing import NamedTuple
 
 from mien.batch.chunks import Tally
 from mien.batch.inputs import entries
 from mien.batch.job import Job, beside, claim
 from mien.batch.parts import read_tally
-from mien.batch.pipeline import Cluster, Progress, connected, run
+from mien.batch.pipeline import Cluster, Progress, connected, one_line, run
 from mien.batch.places import Place
 from mien.batch.plan import Plan, make_plan, sizes_of
 from mien.errors import MissingDependency
@@ -30,6 +31,8 @@ class Report:
     doubled: int
     """Clips that the input names again."""
     first_doubled: str | None
+    skipped: Sequence[str] = ()
+    """Why folders were left out."""
 
 
 def run_batch(
@@ -51,32 +54,42 @@ def run_batch(
         MienError: a worker cannot work at all.
     """
     if not (cluster.address or "").startswith("ray://"):
-        job, plan = _prepare(job, inputs, into_new=into_new)
+        asked = _prepare(job, inputs, into_new=into_new)
         with connected(cluster.address):
-            return _report(job, plan, cluster=cluster, progress=progress)
+            return _report(asked, cluster=cluster, progress=progress)
     with connected(cluster.address) as ray:
         # Ray Data cannot be driven from outside; paths are those of the cluster.
         there = ray.remote(num_cpus=0, max_retries=0)(_there)
-        report: Report = ray.get(there.remote(job, inputs, cluster=cluster, into_new=into_new))
+        with one_line():
+            report: Report = ray.get(there.remote(job, inputs, cluster=cluster, into_new=into_new))
         return report
 
 
 def _there(job: Job, inputs: Sequence[str], *, cluster: Cluster, into_new: bool) -> Report:
-    job, plan = _prepare(job, inputs, into_new=into_new)
-    return _report(job, plan, cluster=cluster, progress=lambda _, __: None)
+    asked = _prepare(job, inputs, into_new=into_new)
+    return _report(asked, cluster=cluster, progress=lambda _, __: None)
 
 
-def _prepare(job: Job, inputs: Sequence[str], *, into_new: bool) -> tuple[Job, Plan]:
+class _Asked(NamedTuple):
+    job: Job
+    plan: Plan
+    skipped: Sequence[str]
+
+
+def _prepare(job: Job, inputs: Sequence[str], *, into_new: bool) -> _Asked:
     _require_pyarrow_and_ray()
-    found = entries(inputs, access=job.access)
+    skipped: list[str] = []
+    found = entries(inputs, access=job.access, skip=skipped.append)
     first = next(found)
     if into_new:
         job = replace(job, out=beside(job))
     claim(job)
-    return job, make_plan(job.work, chain([first], found), sizes=sizes_of(timeline=job.timeline))
+    sizes = sizes_of(timeline=job.timeline)
+    return _Asked(job, make_plan(job.work, chain([first], found), sizes=sizes), skipped)
 
 
-def _report(job: Job, plan: Plan, *, cluster: Cluster, progress: Progress) -> Report:
+def _report(asked: _Asked, *, cluster: Cluster, progress: Progress) -> Report:
+    job, plan, skipped = asked
     started = time.perf_counter()
     now = run(job, plan, cluster=cluster, progress=progress)
     took_s = time.perf_counter() - started
@@ -90,6 +103,7 @@ def _report(job: Job, plan: Plan, *, cluster: Cluster, progress: Progress) -> Re
         took_s=took_s,
         doubled=plan.doubled,
         first_doubled=plan.first_doubled,
+        skipped=skipped,
     )
 
 

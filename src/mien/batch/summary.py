@@ -23,6 +23,8 @@ def summary_lines(report: Report) -> Iterator[str]:
     yield f"{now.clips:,} clips in {took_s:,.0f} s, {now.clips / took_s:,.1f} a second"
     if report.doubled:
         yield f"{report.doubled:,} named again and done once, first {report.first_doubled}"
+    if report.skipped:
+        yield f"{len(report.skipped):,} folders left out, first: {report.skipped[0]}"
     yield (report.out / "predictions").url
     if whole.failed:
         yield (report.out / "errors").url

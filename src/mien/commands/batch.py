@@ -1,8 +1,9 @@
 """``mien batch``: folders, globs and manifests of clips, however many → one table in Parquet."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from time import monotonic
 from typing import Annotated
 
 import typer
@@ -17,8 +18,11 @@ from rich.progress import (
 )
 
 from mien.commands.shared import INTERRUPTED
+from mien.errors import InvalidArgument
 
 SOME_CLIP_FAILED = 1
+TELL_S = 30.0
+"""Seconds between two lines of progress, where no bar can be shown."""
 
 
 def batch(
@@ -68,6 +72,9 @@ def batch(
     from mien.batch.summary import summary_lines
     from mien.bundle import load_bundle
 
+    cluster = Cluster(address=address, workers=workers, gpus_per_worker=gpus_per_worker)
+    if (address or "").startswith("ray://"):
+        _require_absolute([*inputs, out, *filter(None, [bundle])])
     places = [open_place(name) for name in (*inputs, out)]
     job = Job(
         out=places[-1],
@@ -80,7 +87,6 @@ def batch(
         timeout_s=timeout,
         access=access_of(places),
     )
-    cluster = Cluster(address=address, workers=workers, gpus_per_worker=gpus_per_worker)
     try:
         with _bar() as progress:
             report = run_batch(job, inputs, cluster=cluster, progress=progress, into_new=into_new)
@@ -93,16 +99,27 @@ def batch(
         raise typer.Exit(SOME_CLIP_FAILED)
 
 
+def _require_absolute(names: Iterable[str]) -> None:
+    for name in names:
+        if "://" not in name and not os.path.isabs(name):  # noqa: PTH117
+            raise InvalidArgument(
+                f"with --address ray://, paths are those of the cluster and must be whole, not "
+                f"{name}; name an absolute path or a URL"
+            )
+
+
 @contextmanager
 def _bar() -> Iterator[Callable[[int, int], None]]:
     console = Console(stderr=True)
+    if not console.is_terminal:
+        yield _Lines()
+        return
     columns = (BarColumn(), MofNCompleteColumn(), TextColumn("clips,"), TimeRemainingColumn())
     with Progress(
         *columns,
         TextColumn("left"),
         console=console,
         transient=True,
-        disable=not console.is_terminal,
     ) as bar:
         yield _Advance(bar)
 
@@ -118,3 +135,16 @@ class _Advance:
         if self._task is None:
             self._task = self._bar.add_task("", total=clips, completed=done)
         self._bar.update(self._task, completed=done)
+
+
+class _Lines:
+    """Tells now and then how far a job is."""
+
+    def __init__(self) -> None:
+        self._told_s = monotonic()
+
+    def __call__(self, done: int, clips: int) -> None:
+        now_s = monotonic()
+        if now_s - self._told_s >= TELL_S:
+            self._told_s = now_s
+            typer.echo(f"mien: {done:,} of {clips:,} clips", err=True)

@@ -27,6 +27,12 @@ LISTENERS = 2
 COUNTERS = 2
 """Networks that are given statistics of the whole clip."""
 
+WEIGHERS = 2
+"""Members that only weigh those statistics, without a layer between."""
+
+WEIGHT_COST = 1.5e-3
+"""What the square of a weight adds to the loss of all members together."""
+
 LISTENED = 160
 """Numbers that each of the former makes of a clip."""
 
@@ -89,7 +95,7 @@ def light_audio_trunk(
 
     Two follow all columns through time, and two all but pitch: three layers of convolution, as the
     same coefficients at another time mean the same, and attention, which picks the frames that
-    tell. Two see statistics of the whole clip alone. Frames of padding are left out of it all.
+    tell. Four see statistics of the whole clip alone. Frames of padding are left out of it all.
 
     Args:
         features: shape ``(batch, frames * columns)``.
@@ -132,9 +138,11 @@ def _listened(x: keras.KerasTensor) -> keras.KerasTensor:
 def clip_statistics(
     x: keras.KerasTensor, *, heard: keras.KerasTensor, loudness: keras.KerasTensor
 ) -> keras.KerasTensor:
-    """Sum up a clip: level and spread of each column and of its steps, extremes, and length.
+    """Sum up a clip: how its columns are spread, how they step, and how they run through time.
 
-    Only frames within 30 dB of the loudest count, but for the length.
+    Only frames within 30 dB of the loudest count, but for the length. Of each column come mean and
+    spread, skewness and kurtosis, extremes, those of its steps, its first five cosines over time,
+    mean and spread of the beginning, the middle and the end, and the mean by loudness.
 
     Args:
         x: shape ``(batch, frames, columns)``.
@@ -142,36 +150,68 @@ def clip_statistics(
         loudness: in orders of magnitude, shape ``(batch, frames, 1)``.
 
     Returns:
-        Shape ``(batch, 6 * columns + 2)``.
+        Shape ``(batch, 22 * columns + 3)``.
     """
     loudest = ops.max(ops.where(heard > 0, loudness, -9.0), axis=1, keepdims=True)
     loud = heard * ops.cast(loudness > loudest - PAUSE, "float32")
-    both = loud[:, 1:] * loud[:, :-1]
-    step = x[:, 1:] - x[:, :-1]
-    level = _mean(x, loud)
+    level, spread = _mean(x, loud), _spread(x, loud)
+    normal = (x - level[:, None]) / spread[:, None]
+    by_loudness = _mean(x, loud * 10.0 ** ops.maximum(loudness - loudest, -PAUSE))
+    length, spoken = ops.sum(heard, axis=1), ops.sum(loud, axis=1)
     return layers.Concatenate()(
         [
             level,
-            ops.sqrt(_mean(ops.square(x - level[:, None]), loud) + 1e-4),
-            _mean(ops.abs(step), both),
-            ops.sqrt(_mean(ops.square(step), both) + 1e-4),
+            ops.log(spread),
+            ops.clip(_mean(normal**3, loud), -3.0, 3.0),
+            ops.clip(_mean(normal**4, loud), 0.0, 10.0),
             ops.max(ops.where(loud > 0, x, -9.0), axis=1),
             ops.min(ops.where(loud > 0, x, 9.0), axis=1),
-            ops.sum(heard, axis=1) / 100,
-            ops.sum(loud, axis=1) / 100,
+            *_steps(x, loud),
+            *_course(x, loud, level=level),
+            by_loudness - level,
+            length / 100,
+            spoken / 100,
+            spoken / (length + 1e-3),
         ]
     )
+
+
+def _steps(x: keras.KerasTensor, loud: keras.KerasTensor) -> list[keras.KerasTensor]:
+    both = loud[:, 1:] * loud[:, :-1]
+    step = x[:, 1:] - x[:, :-1]
+    return [
+        _mean(ops.abs(step), both),
+        _spread(step, both),
+        ops.max(step * both, axis=1),
+        ops.min(step * both, axis=1),
+    ]
+
+
+def _course(
+    x: keras.KerasTensor, loud: keras.KerasTensor, *, level: keras.KerasTensor
+) -> list[keras.KerasTensor]:
+    counted = ops.cumsum(loud, axis=1)
+    # From 0 at the first loud frame to 1 at the last.
+    place = (counted - 0.5) / (ops.sum(loud, axis=1, keepdims=True) + 1e-3)
+    cosines = [_mean(x * ops.cos(np.pi * order * place), loud) for order in range(1, 6)]
+    thirds = [loud * ops.cast(ops.floor(3 * place) == number, "float32") for number in range(3)]
+    means = [_mean(x, third) - level for third in thirds]
+    return [*cosines, *means, *(_spread(x, third) for third in thirds)]
 
 
 def _mean(x: keras.KerasTensor, weight: keras.KerasTensor) -> keras.KerasTensor:
     return ops.sum(x * weight, axis=1) / (ops.sum(weight, axis=1) + 1e-3)
 
 
+def _spread(x: keras.KerasTensor, weight: keras.KerasTensor) -> keras.KerasTensor:
+    return ops.sqrt(_mean(ops.square(x - _mean(x, weight)[:, None]), weight) + 1e-4)
+
+
 def light_audio_head(trunk: Trunk) -> keras.KerasTensor:
     """Let each decide by itself.
 
     Returns:
-        Shape ``(batch, 6, 8)``; see :mod:`mien.lab.panel`.
+        Shape ``(batch, 8, 8)``; see :mod:`mien.lab.panel`.
     """
     listeners = 2 * LISTENERS
     places = [LISTENED * (number + 1) for number in range(listeners)]
@@ -179,7 +219,8 @@ def light_audio_head(trunk: Trunk) -> keras.KerasTensor:
     normal = layers.BatchNormalization(scale=False, center=False)(counted)
     said = [_decided(layers.Dropout(0.4)(vector), dropout=0.3) for vector in heard]
     said += [_decided(layers.Dropout(0.3)(normal), dropout=0.4) for _ in range(COUNTERS)]
-    shape = (listeners + COUNTERS, len(EMOTIONS))
+    said += [_weighed(layers.Dropout(0.3)(normal)) for _ in range(WEIGHERS)]
+    shape = (listeners + COUNTERS + WEIGHERS, len(EMOTIONS))
     return layers.Reshape(shape, name=MEMBERS)(layers.Concatenate()(said))
 
 
@@ -187,6 +228,17 @@ def _decided(x: keras.KerasTensor, *, dropout: float) -> keras.KerasTensor:
     x = layers.Dense(96, activation="relu")(x)
     x = layers.Dropout(dropout)(x)
     return layers.Dense(len(EMOTIONS), activation="softmax")(x)
+
+
+def _weighed(x: keras.KerasTensor) -> keras.KerasTensor:
+    # As many weights as clips: only small ones tell something of other voices.
+    kept_small = keras.regularizers.L2(WEIGHT_COST)
+    return layers.Dense(
+        len(EMOTIONS),
+        activation="softmax",
+        kernel_initializer="zeros",
+        kernel_regularizer=kept_small,
+    )(x)
 
 
 def light_video_trunk(embeddings: keras.KerasTensor) -> Trunk:
