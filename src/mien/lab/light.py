@@ -1,5 +1,6 @@
 """The networks of the ``mien`` preset: small, trained from scratch, fast on a processor."""
 
+import math
 from collections.abc import Sequence
 
 import keras
@@ -38,6 +39,8 @@ LISTENED = 160
 
 MEMBERS = "members"
 """Name of the layer that gives what each of them says."""
+
+LOG_10 = math.log(10.0)
 
 PAUSE = 1.5
 """Orders of magnitude below the loudest frame (30 dB) at which a frame counts as a pause."""
@@ -156,14 +159,15 @@ def clip_statistics(
     loud = heard * ops.cast(loudness > loudest - PAUSE, "float32")
     level, spread = _mean(x, loud), _spread(x, loud)
     normal = (x - level[:, None]) / spread[:, None]
-    by_loudness = _mean(x, loud * 10.0 ** ops.maximum(loudness - loudest, -PAUSE))
+    amplitude = ops.exp(LOG_10 * ops.maximum(loudness - loudest, -PAUSE))
+    by_loudness = _mean(x, loud * amplitude)
     length, spoken = ops.sum(heard, axis=1), ops.sum(loud, axis=1)
     return layers.Concatenate()(
         [
             level,
             ops.log(spread),
-            ops.clip(_mean(normal**3, loud), -3.0, 3.0),
-            ops.clip(_mean(normal**4, loud), 0.0, 10.0),
+            ops.clip(_mean(normal * ops.square(normal), loud), -3.0, 3.0),
+            ops.clip(_mean(ops.square(ops.square(normal)), loud), 0.0, 10.0),
             ops.max(ops.where(loud > 0, x, -9.0), axis=1),
             ops.min(ops.where(loud > 0, x, 9.0), axis=1),
             *_steps(x, loud),
