@@ -190,9 +190,8 @@ def kills(clips: str, *, minutes: float, every_s: float) -> int:
         # A job that can never end must not be started again forever.
         while time.monotonic() - started < MOST_TIMES * minutes * 60:
             job = subprocess.Popen(command)  # noqa: S603 - ourselves
-            while job.poll() is None:
-                time.sleep(every_s)
-                if time.monotonic() - started < minutes * 60 and job.poll() is None:
+            while not ended(job, within_s=every_s):
+                if time.monotonic() - started < minutes * 60:
                     family = [psutil.Process(job.pid)]
                     family += family[0].children(recursive=True)
                     victim = generator.choice(family)
@@ -201,6 +200,15 @@ def kills(clips: str, *, minutes: float, every_s: float) -> int:
             if job.returncode == THROUGH:
                 break
         return say(Path(folder), clips, killed)
+
+
+def ended(job: subprocess.Popen[bytes], *, within_s: float) -> bool:
+    """Wait for a job's end, for so long."""
+    try:
+        job.wait(within_s)
+    except subprocess.TimeoutExpired:
+        return False
+    return True
 
 
 def say(out: Path, clips: str, killed: Counter[str]) -> int:
