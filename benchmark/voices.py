@@ -27,7 +27,7 @@ from sklearn.metrics import log_loss, recall_score
 from mien.errors import MienError
 from mien.lab.corpora import read_corpus
 from mien.lab.dataset import Arrays, Batches, FeatureCache, speech_arrays
-from mien.lab.fit import Fitted, fit
+from mien.lab.fit import Fitted, batches_of, fit
 from mien.lab.light import COUNTERS, LISTENERS, MEMBERS, WEIGHERS
 from mien.lab.presets import PRESETS
 from mien.lab.protocols import make_folds
@@ -45,7 +45,8 @@ def parts(corpus: Path, *, group: int, seed: int, cache: Path) -> tuple[Batches,
     train = speech_arrays(rest, config=PRESET.speech, cache=known, augmented=True)
     test = speech_arrays(list(held_out), config=PRESET.speech, cache=known, augmented=False)
     variants = len(train.arrays.inputs) // len(train.examples)
-    return Batches(train.arrays, batch_size=32, seed=seed, variants=variants), test.arrays
+    recipe = PRESET.audio(PRESET.speech).recipe
+    return batches_of(train.arrays, recipe, variants=variants, seed=seed), test.arrays
 
 
 def trained(batches: Batches, *, epochs: int | None) -> Fitted:
@@ -53,7 +54,7 @@ def trained(batches: Batches, *, epochs: int | None) -> Fitted:
     design = PRESET.audio(PRESET.speech)
     recipe = replace(design.recipe, averages="running", epochs=epochs or design.recipe.epochs)
     keras.utils.set_random_seed(batches.seed)
-    network = design.network(batches.arrays.inputs)
+    network = design.network(batches.as_used().arrays.inputs)
     with TemporaryDirectory() as folder:
         return fit(
             network, batches, validation=None, recipe=recipe, folder=Path(folder), resume=False

@@ -409,6 +409,14 @@ def test_batches_as_used_hold_clips_as_they_are() -> None:
     assert sorted(rows) == [0, 3, 6, 9]
 
 
+@pytest.mark.parametrize("as_is", [0.0, 0.7, 1.0])
+def test_so_many_clips_are_seen_as_they_are_and_the_others_alike(as_is: float) -> None:
+    batches = Batches(numbered(4000), batch_size=100, seed=1, variants=4, as_is=as_is)
+    drawn = np.concatenate(epoch_of(batches)) % 4
+    shares = [as_is, *[(1 - as_is) / 3] * 3]
+    np.testing.assert_allclose(np.bincount(drawn, minlength=4) / 1000, shares, atol=0.04)
+
+
 def test_variants_are_drawn_alike_and_anew_each_epoch() -> None:
     batches = Batches(numbered(400), batch_size=16, seed=1, variants=4)
     drawn = []

@@ -10,14 +10,17 @@ import keras
 import numpy as np
 import onnxruntime
 import pytest
+from keras import ops
 
 from mien.config import FacesConfig, SpeechConfig
 from mien.errors import InvalidArgument
 from mien.lab.export import export_onnx
 from mien.lab.light import (
     COUNTERS,
+    FAR,
     LISTENERS,
     WEIGHERS,
+    VoiceStandard,
     clip_statistics,
     embedder_of,
     expression_network,
@@ -68,7 +71,9 @@ def sounds(clips: int, *, frames: int = 32, config: SpeechConfig = SPEECH) -> np
 def listening(config: SpeechConfig, *, mean: float = 0.0, deviation: float = 1.0) -> keras.Model:
     features = keras.Input((config.frames * config.columns,))
     columns = np.ones(config.columns, np.float32)
-    trunk = light_audio_trunk(features, config, standard=(mean * columns, deviation * columns))
+    counted = np.ones(22 * config.columns + 3, np.float32)
+    standard = VoiceStandard((mean * columns, deviation * columns), (0 * counted, counted))
+    trunk = light_audio_trunk(features, config, standard=standard)
     return keras.Model(features, light_audio_head(trunk))
 
 
@@ -179,14 +184,42 @@ def test_rows_hold_log_loudness_and_pitch_where_there_is_one() -> None:
 
 def test_the_standard_is_of_the_frames_that_are_heard() -> None:
     training = sounds(5, frames=20)
-    mean, deviation = voice_standard(training, SPEECH)
+    mean, deviation = voice_standard(training, SPEECH).rows
     heard = np.asarray(voice_rows(training, SPEECH)[0])[:, :20].reshape(100, -1)
     np.testing.assert_allclose(mean, heard.mean(axis=0), atol=1e-5)
     np.testing.assert_allclose(deviation, heard.std(axis=0), rtol=1e-4)
 
 
 def test_the_standard_of_nothing_but_padding_is_finite() -> None:
-    assert np.isfinite(voice_standard(np.zeros((2, 32 * 8), np.float32), SPEECH)).all()
+    standard = voice_standard(np.zeros((2, 32 * 8), np.float32), SPEECH)
+    for values in (*standard.rows, *standard.statistics):
+        assert np.isfinite(values).all()
+
+
+def counted_by(standard: VoiceStandard, inputs: np.ndarray) -> np.ndarray:
+    """Give the statistics that the network sees."""
+    features = keras.Input(inputs.shape[1:])
+    vector = light_audio_trunk(features, SPEECH, standard=standard).vector
+    return answers(keras.Model(features, vector), inputs)[:, -(22 * SPEECH.columns + 3) :]
+
+
+def test_statistics_are_standardised_over_all_clips_however_many_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    training = np.concatenate([sounds(4, frames=frames) for frames in (12, 20, 28)])
+    monkeypatch.setattr("mien.lab.light.AT_ONCE", 5)
+    seen = counted_by(voice_standard(training, SPEECH), training)
+    inside = (np.abs(seen) < FAR).all(axis=0) & (seen.std(axis=0) > 0)
+    # Where nothing was cut off, and where clips differ at all.
+    assert inside.mean() > 0.9
+    np.testing.assert_allclose(seen[:, inside].mean(axis=0), 0, atol=1e-3)
+    np.testing.assert_allclose(seen[:, inside].std(axis=0), 1, atol=1e-3)
+
+
+def test_a_statistic_far_from_all_that_was_heard_is_not_followed() -> None:
+    standard = voice_standard(sounds(8), SPEECH)
+    seen = counted_by(standard, 100 * sounds(2))
+    assert np.abs(seen).max() == FAR
 
 
 def test_statistics_are_of_what_is_loud() -> None:
@@ -220,6 +253,18 @@ def test_statistics_are_of_what_is_loud() -> None:
         [0.07, 0.06, 6 / 7],
     ]
     np.testing.assert_allclose(found, np.concatenate(wanted), atol=3e-3, rtol=3e-3)
+
+
+def test_statistics_in_a_network_are_those_of_arrays() -> None:
+    """Keras's symbols compare by identity where arrays compare by value."""
+    features, loudness = keras.Input((32, 3)), keras.Input((32, 1))
+    heard = np.ones((4, 32, 1), np.float32)
+    symbols = clip_statistics(features, heard=ops.ones_like(loudness), loudness=loudness)
+    x, loud = made(4, 32, 3), made(4, 32, 1, seed=1)
+    found = np.asarray(keras.Model([features, loudness], symbols)([x, loud]))
+    np.testing.assert_allclose(
+        found, np.asarray(clip_statistics(x, heard=heard, loudness=loud)), atol=1e-4
+    )
 
 
 def test_statistics_of_nothing_are_finite() -> None:

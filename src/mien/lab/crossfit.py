@@ -10,8 +10,8 @@ from sklearn.model_selection import GroupKFold
 from mien.lab.answers import train_and_ask
 from mien.lab.calibrate import Unseen
 from mien.lab.corpora import Example
-from mien.lab.dataset import Arrays, Batches, Loaded
-from mien.lab.fit import Recipe
+from mien.lab.dataset import Arrays, Loaded
+from mien.lab.fit import Recipe, batches_of
 from mien.lab.presets import Design
 from mien.lab.protocols import (
     LUNA5_GROUPS,
@@ -52,14 +52,10 @@ def cross_fit(  # noqa: PLR0913 - clips, which network, how, where, whether anew
         tested = folds == fold
         rows = np.repeat(~tested, variants)
         training = Arrays(loaded.arrays.inputs[rows], loaded.arrays.targets[rows])
+        batches = batches_of(training, recipe, variants=variants, seed=seed)
         probabilities[tested] = train_and_ask(
-            partial(design.network, training.inputs),
-            Batches(
-                training,
-                batch_size=recipe.batch_size,
-                seed=seed,
-                variants=variants if recipe.variants == "one" else 1,
-            ),
+            partial(design.network, batches.as_used().arrays.inputs),
+            batches,
             validation=None,
             asked=loaded.arrays.inputs[::variants][tested],
             recipe=recipe,

@@ -272,13 +272,14 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc] # keras is untyped
     A resumed run therefore sees the very batches that an unbroken one would have seen.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - rows, how many, in which order, what chance does to them
         self,
         arrays: Arrays,
         *,
         batch_size: int,
         seed: int,
         variants: int = 1,
+        as_is: float = 0.25,
         augment: Callable[[np.ndarray, np.random.Generator], np.ndarray] | None = None,
     ) -> None:
         """Prepare the batches.
@@ -289,11 +290,13 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc] # keras is untyped
             seed: of the shuffles and draws.
             variants: so many rows that follow each other are one clip, the first as it is; an epoch
                 sees one of them, drawn afresh.
+            as_is: how probable the first is; the others are equally probable.
             augment: changes a batch's inputs by chance.
         """
         super().__init__()
         self.arrays = arrays
         self.variants = variants
+        self.as_is = as_is
         self.batch_size = batch_size
         self.seed = seed
         self.augment = augment
@@ -311,13 +314,20 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc] # keras is untyped
         """Give one batch of inputs and targets."""
         chance = np.random.default_rng([self.seed, self.epoch])
         order = chance.permutation(self._clips)
-        rows = order * self.variants + chance.integers(0, self.variants, len(order))
+        rows = order * self.variants + self._drawn(chance)
         chosen = rows[place * self.batch_size : (place + 1) * self.batch_size]
         inputs = self.arrays.inputs[chosen]
         if self.augment is not None:
             generator = np.random.default_rng([self.seed, self.epoch, place])
             inputs = self.augment(inputs, generator)
         return inputs, self.arrays.targets[chosen]
+
+    def _drawn(self, chance: np.random.Generator) -> np.ndarray:
+        """Draw a variant of each clip: shape ``(clips,)``."""
+        if self.variants == 1:
+            return np.zeros(self._clips, int)
+        others = chance.integers(1, self.variants, self._clips)
+        return np.where(chance.random(self._clips) < self.as_is, 0, others)
 
     def as_used(self) -> "Batches":
         """Give batches of the same clips as they are met at use: nothing is changed by chance."""

@@ -39,11 +39,31 @@ class Recipe:
     weight_decay: float | None = None
     variants: Literal["all", "one"] = "all"
     """Of the augmented variants of a training clip, each epoch sees all or one drawn afresh."""
+    as_is: float = 0.25
+    """Share of clips that an epoch sees as they are, where it sees one variant of each."""
     keep: Literal["best", "last"] = "last"
     """The epoch whose weights are kept: the one with the lowest validation loss, or the last."""
     averages: Literal["running", "measured"] = "measured"
     """What batch normalisation uses at the end: the averages that it kept while the weights moved,
     or those that the final weights give; see :func:`mien.lab.settle.settle`."""
+
+
+def batches_of(arrays: Arrays, recipe: Recipe, *, variants: int, seed: int) -> Batches:
+    """Give training clips in batches, as a recipe wants them.
+
+    Args:
+        arrays: all rows.
+        recipe: says how many rows a batch has, and which variants an epoch sees.
+        variants: so many rows that follow each other are one clip, the first as it is.
+        seed: of shuffles and draws.
+    """
+    return Batches(
+        arrays,
+        batch_size=recipe.batch_size,
+        seed=seed,
+        variants=variants if recipe.variants == "one" else 1,
+        as_is=recipe.as_is,
+    )
 
 
 class Train(Protocol):

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import keras
 import numpy as np
@@ -25,7 +26,7 @@ LUMA = (0.299, 0.587, 0.114)
 LISTENERS = 2
 """Networks that follow the voice through time, for each of two choices of what they hear."""
 
-COUNTERS = 2
+COUNTERS = 4
 """Networks that are given statistics of the whole clip."""
 
 WEIGHERS = 2
@@ -45,8 +46,24 @@ LOG_10 = math.log(10.0)
 PAUSE = 1.5
 """Orders of magnitude below the loudest frame (30 dB) at which a frame counts as a pause."""
 
+FAR = 4.0
+"""Deviations beyond which a statistic is not followed: noise would drown all others."""
+
+AT_ONCE = 256
+"""Clips whose statistics are taken at once to measure their standard."""
+
 Standard = tuple[np.ndarray, np.ndarray]
-"""Mean and standard deviation of each column over the training clips, each ``(columns,)``."""
+"""Mean and standard deviation over the training clips, each ``(columns,)``."""
+
+
+@dataclass(frozen=True)
+class VoiceStandard:
+    """What the voice's numbers are standardised by."""
+
+    rows: Standard
+    """Of the columns of :func:`voice_rows`."""
+    statistics: Standard
+    """Of :func:`clip_statistics` over standardised rows."""
 
 
 def voice_rows(
@@ -79,31 +96,40 @@ def voice_rows(
     return ops.concatenate(changed, axis=-1), heard
 
 
-def voice_standard(training: np.ndarray, config: SpeechConfig) -> Standard:
-    """Measure what rows are standardised by, over the frames that are heard.
+def voice_standard(training: np.ndarray, config: SpeechConfig) -> VoiceStandard:
+    """Measure what rows, over the frames that are heard, and statistics are standardised by.
 
     Args:
-        training: speech features of the training clips, shape ``(clips, frames * columns)``.
+        training: speech features of the training clips as they are, shape
+            ``(clips, frames * columns)``. Those of noisy copies would be spread so widely that
+            what clear ones differ in becomes small.
         config: how many frames and columns they are.
     """
     rows, heard = map(np.asarray, voice_rows(training, config))
     frames = heard[..., 0] > 0
-    return standardisation(rows[frames] if frames.any() else rows[:, 0])
+    mean, deviation = standardisation(rows[frames] if frames.any() else rows[:, 0])
+    starts = range(0, len(rows), AT_ONCE)
+    parts = [(rows[start : start + AT_ONCE], heard[start : start + AT_ONCE]) for start in starts]
+    statistics = [
+        clip_statistics((part - mean) / deviation * there, heard=there, loudness=part[..., 1:2])
+        for part, there in parts
+    ]
+    return VoiceStandard((mean, deviation), standardisation(np.concatenate(statistics)))
 
 
 def light_audio_trunk(
-    features: keras.KerasTensor, config: SpeechConfig, *, standard: Standard
+    features: keras.KerasTensor, config: SpeechConfig, *, standard: VoiceStandard
 ) -> Trunk:
     """Build small networks side by side, which know the voice in different ways.
 
     Two follow all columns through time, and two all but pitch: three layers of convolution, as the
     same coefficients at another time mean the same, and attention, which picks the frames that
-    tell. Four see statistics of the whole clip alone. Frames of padding are left out of it all.
+    tell. Six see statistics of the whole clip alone. Frames of padding are left out of it all.
 
     Args:
         features: shape ``(batch, frames * columns)``.
         config: how many frames and columns they are.
-        standard: of the rows; see :func:`voice_standard`.
+        standard: see :func:`voice_standard`.
 
     Returns:
         Of 272 frames 34 steps of 4 x 80 channels; 4 x 160 numbers and the statistics in all.
@@ -116,7 +142,7 @@ def light_audio_trunk(
             f"the light audio network needs at least 16 frames, not {config.frames}"
         )
     rows, heard = voice_rows(features, config)
-    x = standardise(*standard, columns=rows.shape[-1])(rows) * heard
+    x = standardise(*standard.rows, columns=rows.shape[-1])(rows) * heard
     steps = heard
     for _ in range(3):
         steps = layers.MaxPooling1D(2, padding="same")(steps)
@@ -124,7 +150,8 @@ def light_audio_trunk(
     sequences = [_listened(choice) for choice in choices for _ in range(LISTENERS)]
     pooled = [attended(sequence, steps) for sequence in sequences]
     counted = clip_statistics(x, heard=heard, loudness=rows[..., 1:2])
-    vector = layers.Concatenate()([*pooled, counted])
+    normal = standardise(*standard.statistics, columns=counted.shape[-1])(counted)
+    vector = layers.Concatenate()([*pooled, ops.clip(normal, -FAR, FAR)])
     return Trunk(layers.Concatenate()(sequences), steps, vector)
 
 
@@ -198,7 +225,9 @@ def _course(
     # From 0 at the first loud frame to 1 at the last.
     place = (counted - 0.5) / (ops.sum(loud, axis=1, keepdims=True) + 1e-3)
     cosines = [_mean(x * ops.cos(np.pi * order * place), loud) for order in range(1, 6)]
-    thirds = [loud * ops.cast(ops.floor(3 * place) == number, "float32") for number in range(3)]
+    thirds = [
+        loud * ops.cast(ops.equal(ops.floor(3 * place), number), "float32") for number in range(3)
+    ]
     means = [_mean(x, third) - level for third in thirds]
     return [*cosines, *means, *(_spread(x, third) for third in thirds)]
 
@@ -215,26 +244,33 @@ def light_audio_head(trunk: Trunk) -> keras.KerasTensor:
     """Let each decide by itself.
 
     Returns:
-        Shape ``(batch, 8, 8)``; see :mod:`mien.lab.panel`.
+        Shape ``(batch, 10, 8)``; see :mod:`mien.lab.panel`.
     """
     listeners = 2 * LISTENERS
     places = [LISTENED * (number + 1) for number in range(listeners)]
     *heard, counted = ops.split(trunk.vector, places, axis=-1)
-    normal = layers.BatchNormalization(scale=False, center=False)(counted)
-    said = [_decided(layers.Dropout(0.4)(vector), dropout=0.3) for vector in heard]
-    said += [_decided(layers.Dropout(0.3)(normal), dropout=0.4) for _ in range(COUNTERS)]
-    said += [_weighed(layers.Dropout(0.3)(normal)) for _ in range(WEIGHERS)]
+    said = [_listener(vector) for vector in heard]
+    said += [_counter(counted) for _ in range(COUNTERS)]
+    said += [_weigher(counted) for _ in range(WEIGHERS)]
     shape = (listeners + COUNTERS + WEIGHERS, len(EMOTIONS))
     return layers.Reshape(shape, name=MEMBERS)(layers.Concatenate()(said))
 
 
-def _decided(x: keras.KerasTensor, *, dropout: float) -> keras.KerasTensor:
-    x = layers.Dense(96, activation="relu")(x)
-    x = layers.Dropout(dropout)(x)
-    return layers.Dense(len(EMOTIONS), activation="softmax")(x)
+def _listener(x: keras.KerasTensor) -> keras.KerasTensor:
+    x = layers.Dense(96, activation="relu")(layers.Dropout(0.4)(x))
+    return layers.Dense(len(EMOTIONS), activation="softmax")(layers.Dropout(0.3)(x))
 
 
-def _weighed(x: keras.KerasTensor) -> keras.KerasTensor:
+def _counter(x: keras.KerasTensor) -> keras.KerasTensor:
+    # Of large first weights much is left at the end, and it answers noise by chance.
+    small = keras.initializers.RandomNormal(stddev=0.01)
+    x = layers.Dense(256, activation="relu", kernel_initializer=small)(layers.Dropout(0.3)(x))
+    return layers.Dense(len(EMOTIONS), activation="softmax", kernel_initializer=small)(
+        layers.Dropout(0.5)(x)
+    )
+
+
+def _weigher(x: keras.KerasTensor) -> keras.KerasTensor:
     # As many weights as clips: only small ones tell something of other voices.
     kept_small = keras.regularizers.L2(WEIGHT_COST)
     return layers.Dense(
@@ -242,7 +278,7 @@ def _weighed(x: keras.KerasTensor) -> keras.KerasTensor:
         activation="softmax",
         kernel_initializer="zeros",
         kernel_regularizer=kept_small,
-    )(x)
+    )(layers.Dropout(0.3)(x))
 
 
 def light_video_trunk(embeddings: keras.KerasTensor) -> Trunk:

@@ -105,12 +105,13 @@ def _light_audio(config: SpeechConfig) -> Design:
         return light_audio_trunk(features, config, standard=voice_standard(training, config))
 
     recipe = Recipe(
-        epochs=50,
+        epochs=80,
         learning_rate=1e-3,
         schedule="cosine",
         label_smoothing=0.1,
         weight_decay=1e-3,
         variants="one",
+        as_is=0.7,
     )
     return Design(name="light_audio", trunk=trunk, head=light_audio_head, recipe=recipe)
 

@@ -16,8 +16,8 @@ from mien.errors import TrainingDataError
 from mien.lab.answers import Answers, train_and_ask
 from mien.lab.branches import Branch, Performance
 from mien.lab.corpora import Example
-from mien.lab.dataset import Arrays, Batches
-from mien.lab.fit import Recipe
+from mien.lab.dataset import Arrays
+from mien.lab.fit import Recipe, batches_of
 from mien.lab.joint import JOINT, joined
 from mien.lab.late import FITTED, LATE, fuse_late
 from mien.lab.leaks import Leak, find_leaks, refuse_leaks
@@ -239,15 +239,12 @@ class Study:
             validation = Arrays(inputs.plain(held), _one_hot(labels[inputs.places[held]]))
         training = inputs.training(rows)
         wanted = np.repeat(_one_hot(labels[inputs.places[rows]]), inputs.variants, axis=0)
-        batches = Batches(
-            Arrays(training, wanted),
-            batch_size=recipe.batch_size,
-            seed=part.seed,
-            variants=inputs.variants if recipe.variants == "one" else 1,
+        batches = batches_of(
+            Arrays(training, wanted), recipe, variants=inputs.variants, seed=part.seed
         )
         started = time.monotonic()
         answers = train_and_ask(
-            partial(inputs.build, rows),
+            partial(inputs.build, rows, recipe),
             batches,
             validation=validation,
             asked=inputs.plain(np.arange(len(inputs.places))),
@@ -306,8 +303,14 @@ class _Inputs:
     def _laid(self, parts: list[np.ndarray]) -> np.ndarray:
         return joined(parts[0], parts[1]) if self.joint else parts[0]
 
-    def build(self, rows: np.ndarray) -> keras.Model:
-        parts = [self._training(branch, rows) for branch in self.branches]
+    def build(self, rows: np.ndarray, recipe: Recipe) -> keras.Model:
+        # By what a network standardises: the clips as they are, where each epoch sees one variant.
+        parts = [
+            branch.plain[self._rows(branch, rows)]
+            if recipe.variants == "one"
+            else self._training(branch, rows)
+            for branch in self.branches
+        ]
         if self.joint is None:
             return self.branches[0].design.network(parts[0])
         audio, video = (branch.design for branch in self.branches)

@@ -36,7 +36,7 @@ from mien.lab.dataset import (
     still_crops,
 )
 from mien.lab.export import export_onnx
-from mien.lab.fit import Fitted, Recipe, Train, fit
+from mien.lab.fit import Fitted, Recipe, Train, batches_of, fit
 from mien.lab.held_out import held_out_scores
 from mien.lab.light import embedder_of, expression_network, expression_of
 from mien.lab.presets import PRESETS, Design
@@ -261,15 +261,11 @@ class _Run:
     ) -> None:
         recipe = self._recipe(design.recipe)
         variants = len(train.arrays.inputs) // len(train.examples)
+        batches = batches_of(train.arrays, recipe, variants=variants, seed=self.options.seed)
         keras.utils.set_random_seed(self.options.seed)
         self.fitted[branch] = fitted = fit(
-            design.network(train.arrays.inputs),
-            Batches(
-                train.arrays,
-                batch_size=recipe.batch_size,
-                seed=self.options.seed,
-                variants=variants if recipe.variants == "one" else 1,
-            ),
+            design.network(batches.as_used().arrays.inputs),
+            batches,
             validation=None if validation is None else validation.arrays,
             recipe=recipe,
             folder=self.options.work / branch,
