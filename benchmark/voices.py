@@ -3,8 +3,8 @@
     python benchmark/voices.py RAVDESS
 
 Fold 1 of ``luna5`` tests actors that nobody looks at here. Of those it trains on, a group is held
-out and the others are trained on. Every member is scored, those of each kind together, and all;
-with the averages that batch normalisation kept while training, and with those measured at the end.
+out and the others are trained on. Every member is scored, those of each kind together, and all: on
+clips as they are, and on the same clips with white noise.
 """
 
 import argparse
@@ -27,38 +27,42 @@ from sklearn.metrics import log_loss, recall_score
 from mien.errors import MienError
 from mien.lab.corpora import read_corpus
 from mien.lab.dataset import Arrays, Batches, FeatureCache, speech_arrays
-from mien.lab.fit import Fitted, batches_of, fit
+from mien.lab.fit import Recipe, batches_of, fit
 from mien.lab.light import COUNTERS, LISTENERS, MEMBERS, WEIGHERS
 from mien.lab.presets import PRESETS
 from mien.lab.protocols import make_folds
-from mien.lab.settle import settle
 
 PRESET = PRESETS["mien"]
 
 
-def parts(corpus: Path, *, group: int, seed: int, cache: Path) -> tuple[Batches, Arrays]:
-    """Give the training batches and the held-out group's clips."""
+def parts(
+    corpus: Path, *, group: int, seed: int, cache: Path
+) -> tuple[Batches, Recipe, dict[str, Arrays]]:
+    """Give the training batches, how to train, and the held-out group's clips, clear and noisy."""
     outer, *others = make_folds(read_corpus(corpus).examples, protocol="luna5")
     held_out = set(others[group - 2].test)
-    known = FeatureCache(cache)
     rest = [example for example in outer.train if example not in held_out]
-    train = speech_arrays(rest, config=PRESET.speech, cache=known, augmented=True)
-    test = speech_arrays(list(held_out), config=PRESET.speech, cache=known, augmented=False)
+    train, test = (
+        speech_arrays(clips, config=PRESET.speech, cache=FeatureCache(cache), augmented=True)
+        for clips in (rest, list(held_out))
+    )
     variants = len(train.arrays.inputs) // len(train.examples)
     recipe = PRESET.audio(PRESET.speech).recipe
-    return batches_of(train.arrays, recipe, variants=variants, seed=seed), test.arrays
+    heard = {
+        name: Arrays(test.arrays.inputs[place::variants], test.arrays.targets[place::variants])
+        for place, name in enumerate(("clear", "noisy"))
+    }
+    return batches_of(train.arrays, recipe, variants=variants, seed=seed), recipe, heard
 
 
-def trained(batches: Batches, *, epochs: int | None) -> Fitted:
-    """Train the voice; batch normalisation keeps its running averages."""
-    design = PRESET.audio(PRESET.speech)
-    recipe = replace(design.recipe, averages="running", epochs=epochs or design.recipe.epochs)
+def trained(batches: Batches, recipe: Recipe) -> keras.Model:
+    """Train the voice."""
     keras.utils.set_random_seed(batches.seed)
-    network = design.network(batches.as_used().arrays.inputs)
+    network = PRESET.audio(PRESET.speech).network(batches.as_used().arrays.inputs)
     with TemporaryDirectory() as folder:
         return fit(
             network, batches, validation=None, recipe=recipe, folder=Path(folder), resume=False
-        )
+        ).network
 
 
 def scores(network: keras.Model, held_out: Arrays) -> Iterator[tuple[str, float, float]]:
@@ -101,19 +105,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--cache", type=Path, default=default)
     given = parser.parse_args(arguments)
     try:
-        batches, held_out = parts(
+        batches, recipe, heard = parts(
             given.corpus, group=given.group, seed=given.seed, cache=given.cache
         )
     except MienError as error:
         print(f"voices: {error}", file=sys.stderr)
         return error.exit_code
-    fitted = trained(batches, epochs=given.epochs)
-    table = Table("averages", "who", "UAR", "log loss")
-    for averages in ("running", "measured"):
-        if averages == "measured":
-            settle(fitted.network, batches)
-        for who, recall, loss in scores(fitted.network, held_out):
-            table.add_row(averages, who, f"{recall:.1%}", f"{loss:.3f}")
+    network = trained(batches, replace(recipe, epochs=given.epochs or recipe.epochs))
+    table = Table("clips", "who", "UAR", "log loss")
+    for clips, arrays in heard.items():
+        for who, recall, loss in scores(network, arrays):
+            table.add_row(clips, who, f"{recall:.1%}", f"{loss:.3f}")
     Console(width=100).print(table)
     return 0
 

@@ -111,7 +111,7 @@ def test_voices_of_a_small_corpus(tmp_path: Path, capsys: pytest.CaptureFixture[
     tiny_ravdess(tmp_path / "corpus")
     assert voices.main([str(tmp_path / "corpus"), "--epochs", "1", "--cache", str(tmp_path)]) == 0
     printed = capsys.readouterr().out
-    for told in ("listener 4", "counter 2", "all", "running", "measured"):
+    for told in ("listener 4", "counter 4", "weigher 2", "all", "clear", "noisy"):
         assert told in printed
 
 
