@@ -1,5 +1,6 @@
 """A real service on loopback: its answers, and what hostile clients and clips do to it."""
 
+import http.client
 import json
 import os
 import random
@@ -210,15 +211,23 @@ def test_a_body_that_goes_on_after_the_answer_keeps_no_connection(service: Servi
     assert time.monotonic() - start < 12
 
 
+def answered(client: socket.socket) -> int:
+    """Read one answer, whose head and body may come apart, and give its status."""
+    answer = http.client.HTTPResponse(client)
+    answer.begin()
+    answer.read()
+    return answer.status
+
+
 def test_a_connection_whose_body_came_late_is_used_again(service: Serving) -> None:
     refused = HEAD + b"Origin: http://elsewhere\r\nContent-Length: 3\r\n\r\n"
     with socket.create_connection(("127.0.0.1", service.port)) as client:
         client.settimeout(10.0)
         client.sendall(refused)
-        assert b" 403 " in client.recv(10_000).splitlines()[0]
+        assert answered(client) == 403
         client.sendall(b"abc")
         client.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
-        assert b" 200 " in client.recv(10_000).splitlines()[0]
+        assert answered(client) == 200
 
 
 def test_whoever_left_while_waiting_keeps_no_place(service: Serving, folder: Path) -> None:
