@@ -51,7 +51,7 @@ def narrow_voice(batches: Batches, *, config: SpeechConfig, divide: int) -> kera
     fewer = tuple((filters // divide, kernel, pool) for filters, kernel, pool in whole)
     keras.utils.set_random_seed(0)
     with patch.object(networks, "PAPER_AUDIO_CONVOLUTIONS", fewer):
-        network = PRESETS["paper"].audio(config).network(batches.arrays.inputs)
+        network = PRESETS["paper"].audio(config).network(batches.as_used().arrays.inputs)
     network.compile(keras.optimizers.Adam(1e-4), keras.losses.CategoricalCrossentropy())
     return network
 

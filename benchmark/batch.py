@@ -18,6 +18,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TextIO
 
@@ -192,14 +193,22 @@ def kills(clips: str, *, minutes: float, every_s: float) -> int:
             job = subprocess.Popen(command)  # noqa: S603 - ourselves
             while not ended(job, within_s=every_s):
                 if time.monotonic() - started < minutes * 60:
-                    family = [psutil.Process(job.pid)]
-                    family += family[0].children(recursive=True)
-                    victim = generator.choice(family)
-                    killed[victim.name()] += 1
-                    victim.kill()
+                    killed.update(kill_one(job.pid, generator))
             if job.returncode == THROUGH:
                 break
         return say(Path(folder), clips, killed)
+
+
+def kill_one(job: int, generator: random.Random) -> list[str]:
+    """Kill a process of a job, and name it; nothing where it was gone before."""
+    with suppress(psutil.NoSuchProcess):
+        family = [psutil.Process(job)]
+        family += family[0].children(recursive=True)
+        victim = generator.choice(family)
+        name: str = victim.name()
+        victim.kill()
+        return [name]
+    return []
 
 
 def ended(job: subprocess.Popen[bytes], *, within_s: float) -> bool:

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import random
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import onnx
 import pytest
 
 import averages
+import batch
 import calibration
 import cold_start
 import measuring
@@ -113,6 +115,14 @@ def test_voices_of_a_small_corpus(tmp_path: Path, capsys: pytest.CaptureFixture[
     printed = capsys.readouterr().out
     for told in ("listener 4", "counter 4", "weigher 2", "all", "clear", "noisy"):
         assert told in printed
+
+
+def test_a_job_ends_or_does_not() -> None:
+    with subprocess.Popen(["sleep", "30"]) as job:
+        assert not batch.ended(job, within_s=0.01)
+        assert batch.kill_one(job.pid, random.Random(0)) == ["sleep"]
+        assert batch.ended(job, within_s=20)
+    assert batch.kill_one(job.pid, random.Random(0)) == []
 
 
 def test_voices_of_no_corpus(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

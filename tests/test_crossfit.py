@@ -1,3 +1,4 @@
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -40,7 +41,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     calls: list[dict[str, Any]] = []
 
     def answer(build: Any, batches: Any, *, asked: np.ndarray, **rest: Any) -> Answers:
-        calls.append({"batches": batches, "asked": asked, **rest})
+        calls.append({"build": build, "batches": batches, "asked": asked, **rest})
         number = len(calls) / 10
         return Answers(
             probabilities=np.full((len(asked), 8), number),
@@ -171,3 +172,21 @@ def test_the_voice_of_a_preset_can_be_cross_fitted() -> None:
     for preset in PRESETS.values():
         if preset.calibrated:
             assert preset.audio(SpeechConfig()).recipe.keep == "last"
+
+
+@pytest.mark.parametrize(("variants", "every"), [("all", 1), ("one", 3)])
+def test_networks_are_standardised_by_what_their_own_fold_trains_on(
+    variants: Any, every: int, asked: list[dict[str, Any]], tmp_path: Path
+) -> None:
+    given: list[np.ndarray] = []
+
+    def trunk(features: Any, training: np.ndarray) -> Any:
+        given.append(training)
+        return TABLE.trunk(features, training)
+
+    clips = loaded([clip(n, speaker=str(n % 3)) for n in range(24)], variants=3)
+    recipe = Recipe(epochs=1, variants=variants)
+    fitted(clips, tmp_path, design=replace(TABLE, trunk=trunk), recipe=recipe)
+    for call in asked:
+        call["build"]()
+        np.testing.assert_array_equal(given.pop(), call["batches"].arrays.inputs[::every])

@@ -26,7 +26,7 @@ from keras import layers
 from mien.errors import InvalidArgument, TrainingDataError
 from mien.lab import fit as fit_module
 from mien.lab.dataset import Arrays, Batches
-from mien.lab.fit import Fitted, Recipe, fit
+from mien.lab.fit import Fitted, Recipe, batches_of, fit
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:__array__ implementation doesn't accept a copy keyword"
@@ -348,3 +348,19 @@ def test_a_log_is_told_slow_epochs_and_gets_no_bar(
         for epoch, row in enumerate(history, start=1)
     ]
     assert capfd.readouterr().out == ""
+
+
+def test_batches_are_as_the_recipe_wants_them() -> None:
+    recipe = replace(RECIPE, variants="one", as_is=0.7, batch_size=7)
+    batches = batches_of(arrays(24), recipe, variants=4, seed=3)
+    assert (batches.variants, batches.as_is, batches.batch_size, batches.seed) == (4, 0.7, 7, 3)
+    assert batches_of(arrays(24), replace(recipe, as_is=None), variants=4, seed=3).as_is == 0.25
+    assert batches_of(arrays(24), replace(recipe, variants="all"), variants=4, seed=3).variants == 1
+
+
+def test_a_run_of_before_a_choice_was_there_is_taken_up(tmp_path: Path) -> None:
+    one = run(tmp_path)
+    state = json.loads((tmp_path / "state.json").read_text())
+    del state["recipe"]["as_is"]
+    (tmp_path / "state.json").write_text(json.dumps(state))
+    assert_same(one, run(tmp_path, resume=True))

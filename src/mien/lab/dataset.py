@@ -279,7 +279,7 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc] # keras is untyped
         batch_size: int,
         seed: int,
         variants: int = 1,
-        as_is: float = 0.25,
+        as_is: float | None = None,
         augment: Callable[[np.ndarray, np.random.Generator], np.ndarray] | None = None,
     ) -> None:
         """Prepare the batches.
@@ -290,13 +290,14 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc] # keras is untyped
             seed: of the shuffles and draws.
             variants: so many rows that follow each other are one clip, the first as it is; an epoch
                 sees one of them, drawn afresh.
-            as_is: how probable the first is; the others are equally probable.
+            as_is: how probable the first is, 0 to 1; the others are equally probable. ``None``
+                when all are.
             augment: changes a batch's inputs by chance.
         """
         super().__init__()
         self.arrays = arrays
         self.variants = variants
-        self.as_is = as_is
+        self.as_is = 1 / variants if as_is is None else as_is
         self.batch_size = batch_size
         self.seed = seed
         self.augment = augment

@@ -39,8 +39,9 @@ class Recipe:
     weight_decay: float | None = None
     variants: Literal["all", "one"] = "all"
     """Of the augmented variants of a training clip, each epoch sees all or one drawn afresh."""
-    as_is: float = 0.25
-    """Share of clips that an epoch sees as they are, where it sees one variant of each."""
+    as_is: float | None = None
+    """Share of clips that an epoch sees as they are, where it sees one variant of each; ``None``
+    when all variants are drawn alike."""
     keep: Literal["best", "last"] = "last"
     """The epoch whose weights are kept: the one with the lowest validation loss, or the last."""
     averages: Literal["running", "measured"] = "measured"
@@ -218,13 +219,13 @@ def fingerprint(batches: Batches, validation: Arrays | None) -> str:
 
 
 def _lasting(recipe: dict[str, Any]) -> dict[str, Any]:
-    """Give what a resumed run must share.
+    """Give what a resumed run must share; what is ``None`` may be missing in an older one.
 
     What is measured when the weights are final may be another; at a constant rate, so may the
     run's length.
     """
     free = {"averages", "epochs"} if recipe.get("schedule") == "constant" else {"averages"}
-    return {name: value for name, value in recipe.items() if name not in free}
+    return {name: value for name, value in recipe.items() if name not in free and value is not None}
 
 
 class _Checkpoint(keras.callbacks.Callback):  # type: ignore[misc] # keras is untyped
