@@ -25,8 +25,9 @@ from rich.table import Table
 from mien.config import SpeechConfig
 from mien.errors import MienError
 from mien.lab import networks
+from mien.lab.batches import Arrays, Batches
 from mien.lab.corpora import read_corpus
-from mien.lab.dataset import Arrays, Batches, FeatureCache, speech_arrays
+from mien.lab.dataset import FeatureCache, speech_arrays
 from mien.lab.presets import PRESETS
 from mien.lab.protocols import make_folds
 from mien.lab.settle import settle

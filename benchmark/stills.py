@@ -29,8 +29,9 @@ from rich.table import Table
 from mien.config import FacesConfig
 from mien.embed import Embedder
 from mien.errors import MienError, TrainingDataError
+from mien.lab.batches import Arrays, Batches
 from mien.lab.corpora import Example, read_corpus
-from mien.lab.dataset import Arrays, Batches, FeatureCache, still_crops
+from mien.lab.dataset import FeatureCache, still_crops
 from mien.lab.fit import fit
 from mien.lab.held_out import held_out_scores
 from mien.lab.presets import PRESETS

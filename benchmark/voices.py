@@ -25,20 +25,20 @@ from rich.table import Table
 from sklearn.metrics import log_loss, recall_score
 
 from mien.errors import MienError
+from mien.lab.batches import Arrays, Batches
 from mien.lab.corpora import read_corpus
-from mien.lab.dataset import Arrays, Batches, FeatureCache, speech_arrays
-from mien.lab.fit import Recipe, batches_of, fit
+from mien.lab.dataset import FeatureCache, speech_arrays
+from mien.lab.fit import batches_of, fit
 from mien.lab.light import COUNTERS, LISTENERS, MEMBERS, WEIGHERS
 from mien.lab.presets import PRESETS
 from mien.lab.protocols import make_folds
 
 PRESET = PRESETS["mien"]
+DESIGN = PRESET.audio(PRESET.speech)
 
 
-def parts(
-    corpus: Path, *, group: int, seed: int, cache: Path
-) -> tuple[Batches, Recipe, dict[str, Arrays]]:
-    """Give the training batches, how to train, and the held-out group's clips, clear and noisy."""
+def parts(corpus: Path, *, group: int, seed: int, cache: Path) -> tuple[Batches, dict[str, Arrays]]:
+    """Give the training batches, and the held-out group's clips, clear and noisy."""
     outer, *others = make_folds(read_corpus(corpus).examples, protocol="luna5")
     held_out = set(others[group - 2].test)
     rest = [example for example in outer.train if example not in held_out]
@@ -47,18 +47,18 @@ def parts(
         for clips in (rest, list(held_out))
     )
     variants = len(train.arrays.inputs) // len(train.examples)
-    recipe = PRESET.audio(PRESET.speech).recipe
     heard = {
         name: Arrays(test.arrays.inputs[place::variants], test.arrays.targets[place::variants])
         for place, name in enumerate(("clear", "noisy"))
     }
-    return batches_of(train.arrays, recipe, variants=variants, seed=seed), recipe, heard
+    return batches_of(train.arrays, DESIGN.recipe, variants=variants, seed=seed), heard
 
 
-def trained(batches: Batches, recipe: Recipe) -> keras.Model:
+def trained(batches: Batches, *, epochs: int) -> keras.Model:
     """Train the voice."""
+    recipe = replace(DESIGN.recipe, epochs=epochs)
     keras.utils.set_random_seed(batches.seed)
-    network = PRESET.audio(PRESET.speech).network(batches.as_used().arrays.inputs)
+    network = DESIGN.network(batches.as_used().arrays.inputs)
     with TemporaryDirectory() as folder:
         return fit(
             network, batches, validation=None, recipe=recipe, folder=Path(folder), resume=False
@@ -105,13 +105,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--cache", type=Path, default=default)
     given = parser.parse_args(arguments)
     try:
-        batches, recipe, heard = parts(
-            given.corpus, group=given.group, seed=given.seed, cache=given.cache
-        )
+        batches, heard = parts(given.corpus, group=given.group, seed=given.seed, cache=given.cache)
     except MienError as error:
         print(f"voices: {error}", file=sys.stderr)
         return error.exit_code
-    network = trained(batches, replace(recipe, epochs=given.epochs or recipe.epochs))
+    network = trained(batches, epochs=given.epochs or DESIGN.recipe.epochs)
     table = Table("clips", "who", "UAR", "log loss")
     for clips, arrays in heard.items():
         for who, recall, loss in scores(network, arrays):

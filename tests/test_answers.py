@@ -24,7 +24,7 @@ from keras import layers
 from mien.errors import TrainingDataError
 from mien.lab import answers as answers_module
 from mien.lab.answers import Answers, train_and_ask
-from mien.lab.dataset import Arrays, Batches
+from mien.lab.batches import Arrays, Batches
 from mien.lab.files import write_atomically
 from mien.lab.fit import Fitted, Recipe, fit
 from mien.lab.joint import ModalityDropout

@@ -222,6 +222,6 @@ def test_answers_do_not_depend_on_the_batch() -> None:
     features = np.random.default_rng(0).normal(size=(5, width)).astype(np.float32)
     together = networks.answer("audio", features)
     alone = np.concatenate([networks.answer("audio", row[None]) for row in features])
-    # Sums of the same numbers in another order: noise of this size is far from any voice.
-    np.testing.assert_allclose(together, alone, atol=1e-5)
+    # Float32 sums in another order; these features lie beyond any that a voice has.
+    np.testing.assert_allclose(together, alone, atol=5e-6)
     np.testing.assert_allclose(together.sum(axis=1), 1, atol=1e-5)

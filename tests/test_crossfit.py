@@ -10,9 +10,10 @@ from mien.config import SpeechConfig
 from mien.emotions import EMOTIONS
 from mien.lab import crossfit
 from mien.lab.answers import Answers
+from mien.lab.batches import Arrays
 from mien.lab.corpora import Example
 from mien.lab.crossfit import cross_fit, fold_numbers
-from mien.lab.dataset import Arrays, Loaded
+from mien.lab.dataset import Loaded
 from mien.lab.fit import Recipe
 from mien.lab.presets import TABLE, Design
 

@@ -1,6 +1,5 @@
-"""Features are computed once, batches come the same again, stills move as faces do."""
+"""Features are computed once; clips that cannot be read are left out by name."""
 
-import itertools
 import subprocess
 import sys
 import wave
@@ -25,19 +24,18 @@ from mien.detectors import Box
 from mien.embed import Embedder
 from mien.errors import TrainingDataError
 from mien.lab import dataset
+from mien.lab.batches import Arrays
 from mien.lab.corpora import Example, Exclusion
 from mien.lab.dataset import (
-    Arrays,
-    Batches,
     FeatureCache,
-    augment_stills,
     clip_embeddings,
-    moving_sequence,
     sequence_embeddings,
     speech_arrays,
     still_crops,
 )
+from mien.lab.moving import moving_sequence
 from mien.speech import speech_features
+from tiny_fer2013 import smooth_picture
 
 SPEECH = SpeechConfig(sample_rate=8_000, frame_length=512, hop_length=256, frames=20, mfcc=5)
 FACES = FacesConfig(frames=4)
@@ -50,12 +48,6 @@ def tone(path: Path, *, hertz: float = 300, seconds: float = 0.4, loudness: floa
         file.setparams((1, 2, 8_000, 0, "NONE", ""))
         file.writeframes(samples.tobytes())
     return Example(key=path.stem, emotion="sad", corpus="made", path=path, has_sound=True)
-
-
-def picture(seed: int, size: int = 48) -> np.ndarray:
-    """Draw something smooth with structure, as faces are."""
-    coarse = np.random.default_rng(seed).integers(40, 216, (6, 6, 3), dtype=np.uint8)
-    return np.asarray(cv2.resize(coarse, (size, size), interpolation=cv2.INTER_CUBIC))
 
 
 @pytest.fixture
@@ -309,167 +301,29 @@ def stills(path: Path, pictures: list[np.ndarray]) -> list[Example]:
 def test_still_crops_are_rgb_of_the_right_size(tmp_path: Path) -> None:
     red = np.zeros((96, 96, 3), np.uint8)
     red[..., 0] = 200
-    arrays = still_crops(stills(tmp_path / "a.zip", [red, picture(1)]), config=FACES)
+    arrays = still_crops(stills(tmp_path / "a.zip", [red, smooth_picture(1)]), config=FACES)
     assert arrays.inputs.dtype == np.uint8
     assert arrays.inputs.shape == (2, 48, 48, 3)
     assert arrays.inputs[0, 20, 20].tolist() == [200, 0, 0]
-    np.testing.assert_array_equal(arrays.inputs[1], picture(1))
+    np.testing.assert_array_equal(arrays.inputs[1], smooth_picture(1))
     assert arrays.targets.argmax(axis=1).tolist() == [2, 2]
 
 
 def test_a_still_that_is_no_picture_is_named(tmp_path: Path) -> None:
-    examples = stills(tmp_path / "a.zip", [picture(1)])
+    examples = stills(tmp_path / "a.zip", [smooth_picture(1)])
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
         archive.writestr("0.png", "no picture")
     with pytest.raises(TrainingDataError, match=r"a\.zip: 0\.png is no picture"):
         still_crops(examples, config=FACES)
 
 
-def test_a_moving_sequence_is_the_same_face_moving() -> None:
-    crop = picture(2)
-    frames = moving_sequence(crop, frames=22, rng=np.random.default_rng(0))
-    assert frames.shape == (22, 48, 48, 3)
-    assert frames.dtype == np.uint8
-    assert len(np.unique(frames.reshape(22, -1), axis=0)) == 22
-    again = moving_sequence(crop, frames=22, rng=np.random.default_rng(0))
-    np.testing.assert_array_equal(frames, again)
-
-
-def test_a_moving_sequence_stays_near_the_still() -> None:
-    crop = picture(2)
-    own, other = [], []
-    for seed in range(30):
-        frames = moving_sequence(crop, frames=3, rng=np.random.default_rng(seed)).astype(float)
-        mirrored = min(np.abs(frames - face).mean() for face in (crop, crop[:, ::-1]))
-        own.append(mirrored)
-        other.append(np.abs(frames - picture(3)).mean())
-    assert np.mean(own) < 0.6 * np.mean(other)
-    assert np.max(own) < 60
-
-
-def test_neighbouring_frames_differ_less_than_distant_ones() -> None:
-    steps, spans = [], []
-    for seed in range(30):
-        frames = moving_sequence(picture(2), frames=22, rng=np.random.default_rng(seed))
-        moved = frames.astype(float)
-        steps.append(np.abs(np.diff(moved, axis=0)).mean())
-        spans.append(np.abs(moved[-5:] - moved[:5]).mean())
-    assert np.mean(steps) < np.mean(spans)
-
-
-def test_augmented_stills_are_posed_and_some_blotted_out() -> None:
-    crops = np.stack([picture(seed) for seed in range(40)])
-    kept = crops.copy()
-    posed = augment_stills(crops, np.random.default_rng(0))
-    assert posed.shape == crops.shape
-    assert posed.dtype == np.uint8
-    np.testing.assert_array_equal(crops, kept)
-    np.testing.assert_array_equal(posed, augment_stills(crops, np.random.default_rng(0)))
-    assert not (posed == crops).all(axis=(1, 2, 3)).any()
-
-
-def numbered(examples: int) -> Arrays:
-    return Arrays(np.arange(examples)[:, None], np.arange(examples)[:, None] * 10)
-
-
-def epoch_of(batches: Batches) -> list[list[int]]:
-    seen = [batches[place] for place in range(len(batches))]
-    assert all((wanted == inputs * 10).all() for inputs, wanted in seen)
-    return [inputs[:, 0].tolist() for inputs, _ in seen]
-
-
-@given(st.integers(1, 40), st.integers(1, 12), st.integers(0, 3))
-def test_an_epoch_has_each_example_once(examples: int, size: int, seed: int) -> None:
-    batches = Batches(numbered(examples), batch_size=size, seed=seed)
-    for _ in range(2):
-        epoch = epoch_of(batches)
-        assert sorted(itertools.chain(*epoch)) == list(range(examples))
-        assert [len(batch) for batch in epoch[:-1]] == [size] * (len(epoch) - 1)
-        assert 1 <= len(epoch[-1]) <= size
-        batches.on_epoch_end()
-
-
-@given(st.integers(1, 30), st.integers(1, 12), st.integers(1, 5), st.integers(0, 3))
-def test_an_epoch_sees_one_variant_of_each_clip(
-    clips: int, size: int, variants: int, seed: int
-) -> None:
-    batches = Batches(numbered(clips * variants), batch_size=size, seed=seed, variants=variants)
-    for _ in range(2):
-        rows = [row for batch in epoch_of(batches) for row in batch]
-        assert sorted(row // variants for row in rows) == list(range(clips))
-        assert len(batches) == -(-clips // size)
-        batches.on_epoch_end()
-
-
-def test_batches_as_used_hold_clips_as_they_are() -> None:
-    batches = Batches(
-        numbered(12), batch_size=2, seed=1, variants=3, augment=lambda inputs, _: -inputs
-    )
-    rows = [row for batch in epoch_of(batches.as_used()) for row in batch]
-    assert sorted(rows) == [0, 3, 6, 9]
-
-
-@pytest.mark.parametrize("as_is", [0.0, 0.7, 1.0])
-def test_so_many_clips_are_seen_as_they_are_and_the_others_alike(as_is: float) -> None:
-    batches = Batches(numbered(4000), batch_size=100, seed=1, variants=4, as_is=as_is)
-    drawn = np.concatenate(epoch_of(batches)) % 4
-    shares = [as_is, *[(1 - as_is) / 3] * 3]
-    np.testing.assert_allclose(np.bincount(drawn, minlength=4) / 1000, shares, atol=0.04)
-
-
-def test_variants_are_drawn_alike_and_anew_each_epoch() -> None:
-    batches = Batches(numbered(400), batch_size=16, seed=1, variants=4)
-    drawn = []
-    for epoch in range(40):
-        batches.epoch = epoch
-        rows = np.sort(np.concatenate(epoch_of(batches)))
-        drawn.append(rows % 4)
-    shares = np.mean(np.array(drawn)[..., None] == np.arange(4), axis=(0, 1))
-    np.testing.assert_allclose(shares, 0.25, atol=0.03)
-    # What a clip was heard as in one epoch says nothing of the next.
-    same = np.mean(np.array(drawn[:-1]) == np.array(drawn[1:]))
-    assert same == pytest.approx(0.25, abs=0.04)
-
-
-def test_the_order_without_variants_is_numpys_permutation() -> None:
-    batches = Batches(numbered(20), batch_size=6, seed=1)
-    for epoch in range(2):
-        batches.epoch = epoch
-        expected = np.random.default_rng([1, epoch]).permutation(20).tolist()
-        assert list(itertools.chain(*epoch_of(batches))) == expected
-
-
-def test_the_order_depends_on_the_seed_and_the_epoch_alone() -> None:
-    first, second = (Batches(numbered(20), batch_size=6, seed=1) for _ in range(2))
-    one = epoch_of(first)
-    assert [len(batch) for batch in one] == [6, 6, 6, 2]
-    first.on_epoch_end()
-    two = epoch_of(first)
-    assert two != one
-    second.epoch = 1
-    assert epoch_of(second) == two
-    assert epoch_of(Batches(numbered(20), batch_size=6, seed=2)) != one
-
-
-def test_augmentation_is_drawn_anew_each_epoch_and_again_the_same() -> None:
-    def shake(inputs: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        return inputs + rng.random(inputs.shape)
-
-    arrays = Arrays(np.zeros((4, 1)), np.zeros((4, 1)))
-    batches = Batches(arrays, batch_size=2, seed=1, augment=shake)
-    drawn = []
-    for epoch in (0, 0, 1):
-        batches.epoch = epoch
-        drawn.append(np.concatenate([batches[place][0] for place in (1, 0)]).tolist())
-    assert drawn[0] == drawn[1] != drawn[2]
-    assert len({value for values in drawn[1:] for (value,) in values}) == 8
-
-
 def test_embedded_sequences(
     cache: FeatureCache, embedder: Embedder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(dataset, "SEQUENCES_AN_ENTRY", 2)
-    crops = Arrays(np.stack([picture(seed) for seed in range(5)]), np.eye(8, dtype=np.float32)[:5])
+    crops = Arrays(
+        np.stack([smooth_picture(seed) for seed in range(5)]), np.eye(8, dtype=np.float32)[:5]
+    )
     options: Any = {"config": FACES, "embedder": embedder, "cache": cache}
     embedded = sequence_embeddings(crops, seed=0, **options)
     assert embedded.inputs.shape == (5, 4, 3)
@@ -490,7 +344,9 @@ def test_an_interrupted_embedding_goes_on(
     cache: FeatureCache, embedder: Embedder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(dataset, "SEQUENCES_AN_ENTRY", 2)
-    crops = Arrays(np.stack([picture(seed) for seed in range(5)]), np.eye(8, dtype=np.float32)[:5])
+    crops = Arrays(
+        np.stack([smooth_picture(seed) for seed in range(5)]), np.eye(8, dtype=np.float32)[:5]
+    )
     options: Any = {"config": FACES, "embedder": embedder, "cache": cache, "seed": 0}
     seen = []
 

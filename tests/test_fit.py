@@ -25,7 +25,7 @@ from keras import layers
 
 from mien.errors import InvalidArgument, TrainingDataError
 from mien.lab import fit as fit_module
-from mien.lab.dataset import Arrays, Batches
+from mien.lab.batches import Arrays, Batches
 from mien.lab.fit import Fitted, Recipe, batches_of, fit
 
 pytestmark = pytest.mark.filterwarnings(

@@ -16,6 +16,7 @@ from face_pictures import data
 from fake_devices import fake_devices
 from mien.verify import GOLDEN_CLIP
 from mien.windows import COLUMNS
+from mien.wording import per_cent
 from serving import Serving, serving
 
 pytestmark = pytest.mark.slow
@@ -89,7 +90,7 @@ def test_a_clip_is_answered_as_by_the_command_line(service: Serving) -> None:
         shown = page.locator("#bars tbody tr").all_text_contents()
         for line, (name, share) in zip(shown, expected.probabilities.items(), strict=True):
             assert line.startswith(name)
-            assert line.endswith(f"{int(100 * share + 0.5)} %")
+            assert line.endswith(f"{per_cent(share)} %")
         assert expected.audio.probabilities is not None
         heard = max(expected.audio.probabilities.items(), key=lambda pair: pair[1])[0]
         assert f"Voice sounds {heard}" in page.text_content("#reasons")

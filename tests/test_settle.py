@@ -11,7 +11,7 @@ import pytest
 from keras import layers
 
 from mien.lab import settle as settling
-from mien.lab.dataset import Arrays, Batches
+from mien.lab.batches import Arrays, Batches
 from mien.lab.fit import Recipe, fit
 from mien.lab.settle import settle
 

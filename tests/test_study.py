@@ -17,8 +17,8 @@ from mien.emotions import EMOTIONS
 from mien.errors import LeakError, TrainingDataError
 from mien.lab import study as module
 from mien.lab.answers import Answers
+from mien.lab.batches import Arrays, Batches
 from mien.lab.branches import Branch, Performance, performances
-from mien.lab.dataset import Arrays, Batches
 from mien.lab.examples import Example
 from mien.lab.fit import Recipe
 from mien.lab.presets import TABLE

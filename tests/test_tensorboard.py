@@ -17,7 +17,7 @@ import pytest
 from keras import layers
 
 from mien.errors import MissingDependency
-from mien.lab.dataset import Arrays, Batches
+from mien.lab.batches import Arrays, Batches
 from mien.lab.fit import Fitted, Recipe, fit
 from mien.lab.tensorboard import TensorBoard
 

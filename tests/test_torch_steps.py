@@ -10,9 +10,10 @@ torch = pytest.importorskip("torch", reason="needs PyTorch: pip install torch")
 import keras  # noqa: E402
 
 from mien.lab import torch_steps  # noqa: E402
-from mien.lab.dataset import Arrays, Batches, augment_stills  # noqa: E402
+from mien.lab.batches import Arrays, Batches  # noqa: E402
 from mien.lab.fit import Fitted, Recipe, Train, fit  # noqa: E402
 from mien.lab.light import expression_network  # noqa: E402
+from mien.lab.moving import augment_stills  # noqa: E402
 
 RECIPE = Recipe(
     epochs=3,

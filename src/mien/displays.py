@@ -11,7 +11,7 @@ from mien.curves import Curve, curves
 from mien.emotions import EMOTIONS
 from mien.palette import EMOTION_COLOURS
 from mien.windows import Window
-from mien.wording import clock, headline, person_name, shown_name
+from mien.wording import clock, headline, per_cent, person_name, shown_name
 
 WIDTH = 720
 """Units of an SVG's width."""
@@ -98,7 +98,7 @@ def _bar(x: float, y: float, share: float, colour: str) -> str:
     return (
         f'<rect x="{x}" y="{y + 3}" width="{_BAR_WIDTH}" height="12" fill="currentColor" '
         f'opacity="0.12"/><rect x="{x}" y="{y + 3}" width="{share * _BAR_WIDTH:.1f}" height="12" '
-        f'fill="{colour}"/>{_text(x + _BAR_WIDTH + 4, y + 13, f"{share:.0%}")}'
+        f'fill="{colour}"/>{_text(x + _BAR_WIDTH + 4, y + 13, f"{per_cent(share)}%")}'
     )
 
 

@@ -3,6 +3,17 @@
 from collections.abc import Mapping
 
 
+def per_cent(share: float) -> str:
+    """Write a probability in whole hundredths, without ever saying that something is sure.
+
+    >>> per_cent(0.624), per_cent(0.9987), per_cent(0.0004), per_cent(0.994)
+    ('62', '>99', '<1', '99')
+    """
+    if share >= 0.995:
+        return ">99"
+    return "<1" if share <= 0.005 else f"{100 * share:.0f}"
+
+
 def headline(probabilities: Mapping[str, float] | None, emotion: str | None) -> str:
     """Tell an answer by its two likeliest emotions: which one is first is often close.
 
@@ -18,7 +29,7 @@ def headline(probabilities: Mapping[str, float] | None, emotion: str | None) -> 
     if probabilities is None:
         return "no answer"
     ranked = sorted(probabilities.items(), key=lambda pair: -pair[1])
-    first, second = (f"{name} {100 * share:.0f} %" for name, share in ranked[:2])
+    first, second = (f"{name} {per_cent(share)} %" for name, share in ranked[:2])
     return f"{'not sure: ' if emotion is None else ''}{first}, or else {second}"
 
 

@@ -16,6 +16,7 @@ from mien.emotions import EMOTIONS
 from mien.errors import InvalidArgument
 from mien.recognise import Failure, Prediction
 from mien.windows import Branch
+from mien.wording import per_cent
 
 BAR_WIDTH = 12
 """Characters of a bar that stands for probability 1."""
@@ -102,11 +103,11 @@ def _headline(prediction: Prediction) -> Text:
     ranked = sorted(prediction.probabilities.items(), key=lambda pair: -pair[1])
     if prediction.abstained:
         line.append("not sure enough", style="bold yellow")
-        line.append(f": {ranked[0][0]} {prediction.confidence:.0%}", style="yellow")
+        line.append(f": {ranked[0][0]} {per_cent(prediction.confidence)}%", style="yellow")
     else:
         line.append(str(prediction.emotion), style="bold green")
-        line.append(f" {prediction.confidence:.0%}", style="green")
-    line.append(f", or else {ranked[1][0]} {ranked[1][1]:.0%}", style="dim")
+        line.append(f" {per_cent(prediction.confidence)}%", style="green")
+    line.append(f", or else {ranked[1][0]} {per_cent(ranked[1][1])}%", style="dim")
     return line
 
 
@@ -133,7 +134,7 @@ def _bar(values: dict[str, float] | None, emotion: str, width: int) -> str:
     eighths = round(values[emotion] * width * 8)
     whole, part = divmod(eighths, 8)
     bar = "█" * whole + (EIGHTHS[part] if part else "")
-    return f"{bar:<{width}} {values[emotion]:4.0%}"
+    return f"{bar:<{width}} {per_cent(values[emotion]):>3}%"
 
 
 def _reasons(prediction: Prediction) -> list[Text]:
@@ -149,7 +150,7 @@ def _reason(name: str, branch: Branch, *, verb: str, more: str) -> Text:
     if branch.probabilities is None:
         return Text.assemble((f"{name}  ", "bold"), ("not used", "yellow"), f": {branch.reason}")
     emotion = max(branch.probabilities, key=branch.probabilities.__getitem__)
-    told = f": {verb} {emotion}, {branch.probabilities[emotion]:.0%}{more}"
+    told = f": {verb} {emotion}, {per_cent(branch.probabilities[emotion])}%{more}"
     return Text.assemble((f"{name}  ", "bold"), ("used", "green"), told)
 
 

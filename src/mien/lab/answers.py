@@ -12,7 +12,7 @@ from typing import BinaryIO
 import keras
 import numpy as np
 
-from mien.lab.dataset import Arrays, Batches
+from mien.lab.batches import Arrays, Batches
 from mien.lab.files import write_atomically
 from mien.lab.fit import Recipe, fingerprint, fit
 

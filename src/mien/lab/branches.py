@@ -105,6 +105,16 @@ def performances(examples: Sequence[Example]) -> list[Performance]:
     ]
 
 
+def described(config: SpeechConfig) -> str:
+    """Say what of a voice is heard.
+
+    >>> described(SpeechConfig()), described(SpeechConfig(mfcc=13, frames=9, pitch=True))
+    ('ZCR, RMS and 20 MFCC of 272 frames', 'ZCR, RMS, 13 MFCC and pitch of 9 frames')
+    """
+    kinds = f"RMS, {config.mfcc} MFCC and pitch" if config.pitch else f"RMS and {config.mfcc} MFCC"
+    return f"ZCR, {kinds} of {config.frames} frames"
+
+
 def speech_branch(
     clips: Sequence[Performance],
     *,
@@ -123,7 +133,7 @@ def speech_branch(
     inputs = plain.arrays.inputs
     return Branch(
         design=preset.audio(config),
-        description=f"ZCR, RMS and {config.mfcc} MFCC of {config.frames} frames",
+        description=described(config),
         places=np.array([sounds[example] for example in plain.examples]),
         plain=inputs,
         augmented=heard.arrays.inputs.reshape(len(inputs), -1, inputs.shape[1]),

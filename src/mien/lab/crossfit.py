@@ -8,9 +8,10 @@ import numpy as np
 from sklearn.model_selection import GroupKFold
 
 from mien.lab.answers import train_and_ask
+from mien.lab.batches import Arrays
 from mien.lab.calibrate import Unseen
 from mien.lab.corpora import Example
-from mien.lab.dataset import Arrays, Loaded
+from mien.lab.dataset import Loaded
 from mien.lab.fit import Recipe, batches_of
 from mien.lab.presets import Design
 from mien.lab.protocols import (

@@ -1,8 +1,7 @@
-"""Examples → arrays to train on: features cached once, stills shown as sequences, batches."""
+"""Examples → arrays to train on: features cached once, stills shown as sequences."""
 
 import hashlib
 import logging
-import math
 import os
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -11,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import cv2
-import keras
 import numpy as np
 from rich.console import Console
 from rich.progress import track
@@ -22,28 +20,20 @@ from mien.embed import Embedder
 from mien.errors import TrainingDataError, UnreadableClip
 from mien.faces import follow_faces
 from mien.lab.augment import variants
+from mien.lab.batches import Arrays
 from mien.lab.corpora import Example, Exclusion, read_contents, targets
 from mien.lab.files import write_atomically
+from mien.lab.moving import moving_sequence
 from mien.media import open_clip
 from mien.speech import speech_features
 
 logger = logging.getLogger(__name__)
 
-CACHE_FORMAT = "1"
+CACHE_FORMAT = "2"
 """Raised when features change without their config changing: old entries are then passed over."""
 
 SEQUENCES_AN_ENTRY = 256
 """Stills whose embedded sequences are cached together: what a killed run loses at most."""
-
-
-@dataclass(frozen=True)
-class Arrays:
-    """What one branch trains on."""
-
-    inputs: np.ndarray
-    """Shape ``(examples, …)``: the network's input."""
-    targets: np.ndarray
-    """Shape ``(examples, 8)``."""
 
 
 @dataclass(frozen=True)
@@ -229,127 +219,6 @@ def clip_embeddings(
         return row
 
     return _load_each(load, examples, description="faces and embeddings")
-
-
-def moving_sequence(crop: np.ndarray, *, frames: int, rng: np.random.Generator) -> np.ndarray:
-    """Make a short clip of a still face: drifting, trembling, zooming, under changing light.
-
-    The pose starts somewhere at random and drifts smoothly, as a followed face does; each frame
-    trembles by itself, as detected boxes do.
-
-    Args:
-        crop: uint8 of shape ``(size, size, 3)``.
-        frames: frames to make.
-        rng: the chance behind it.
-
-    Returns:
-        uint8 of shape ``(frames, size, size, 3)``.
-    """
-    size = crop.shape[0]
-    face = crop[:, ::-1] if rng.random() < 0.5 else crop
-    start = rng.normal(0.0, (0.05, 0.05, 0.08, 5.0, 0.12, 12.0))
-    end = start + rng.normal(0.0, (0.03, 0.03, 0.04, 3.0, 0.04, 4.0))
-    path = np.linspace(start, end, frames)
-    path += rng.normal(0.0, (0.015, 0.015, 0.02, 0.7, 0.01, 1.0), (frames, 6))
-    return np.stack([_posed(face, pose, size=size) for pose in path])
-
-
-def _posed(face: np.ndarray, pose: np.ndarray, *, size: int) -> np.ndarray:
-    """Apply shift x, shift y (of the size), log2 of zoom x 2, degrees, log contrast, brightness."""
-    shift_x, shift_y, zoom, degrees, contrast, brightness = pose.tolist()
-    centre = (size - 1) / 2
-    matrix = cv2.getRotationMatrix2D((centre, centre), degrees, float(np.exp(zoom)))
-    matrix[:, 2] += (shift_x * size, shift_y * size)
-    posed = cv2.warpAffine(face, matrix, (size, size), borderMode=cv2.BORDER_REPLICATE)
-    lit = (posed.astype(np.float32) - 128.0) * float(np.exp(contrast)) + 128.0 + brightness
-    pixels: np.ndarray = np.clip(np.rint(lit), 0, 255).astype(np.uint8)
-    return pixels
-
-
-class Batches(keras.utils.PyDataset):  # type: ignore[misc] # keras is untyped
-    """Arrays in batches, shuffled anew each epoch by seed and epoch number alone.
-
-    A resumed run therefore sees the very batches that an unbroken one would have seen.
-    """
-
-    def __init__(  # noqa: PLR0913 - rows, how many, in which order, what chance does to them
-        self,
-        arrays: Arrays,
-        *,
-        batch_size: int,
-        seed: int,
-        variants: int = 1,
-        as_is: float | None = None,
-        augment: Callable[[np.ndarray, np.random.Generator], np.ndarray] | None = None,
-    ) -> None:
-        """Prepare the batches.
-
-        Args:
-            arrays: all rows.
-            batch_size: rows a batch.
-            seed: of the shuffles and draws.
-            variants: so many rows that follow each other are one clip, the first as it is; an epoch
-                sees one of them, drawn afresh.
-            as_is: how probable the first is, 0 to 1; the others are equally probable. ``None``
-                when all are.
-            augment: changes a batch's inputs by chance.
-        """
-        super().__init__()
-        self.arrays = arrays
-        self.variants = variants
-        self.as_is = 1 / variants if as_is is None else as_is
-        self.batch_size = batch_size
-        self.seed = seed
-        self.augment = augment
-        self.epoch = 0
-
-    def __len__(self) -> int:
-        """Batches an epoch; the last one may be smaller."""
-        return math.ceil(self._clips / self.batch_size)
-
-    @property
-    def _clips(self) -> int:
-        return len(self.arrays.inputs) // self.variants
-
-    def __getitem__(self, place: int) -> tuple[np.ndarray, np.ndarray]:
-        """Give one batch of inputs and targets."""
-        chance = np.random.default_rng([self.seed, self.epoch])
-        order = chance.permutation(self._clips)
-        rows = order * self.variants + self._drawn(chance)
-        chosen = rows[place * self.batch_size : (place + 1) * self.batch_size]
-        inputs = self.arrays.inputs[chosen]
-        if self.augment is not None:
-            generator = np.random.default_rng([self.seed, self.epoch, place])
-            inputs = self.augment(inputs, generator)
-        return inputs, self.arrays.targets[chosen]
-
-    def _drawn(self, chance: np.random.Generator) -> np.ndarray:
-        """Draw a variant of each clip: shape ``(clips,)``."""
-        if self.variants == 1:
-            return np.zeros(self._clips, int)
-        others = chance.integers(1, self.variants, self._clips)
-        return np.where(chance.random(self._clips) < self.as_is, 0, others)
-
-    def as_used(self) -> "Batches":
-        """Give batches of the same clips as they are met at use: nothing is changed by chance."""
-        plain = slice(None, None, self.variants)
-        arrays = Arrays(self.arrays.inputs[plain], self.arrays.targets[plain])
-        return Batches(arrays, batch_size=self.batch_size, seed=self.seed)
-
-    def on_epoch_end(self) -> None:
-        """Go on to the next shuffle."""
-        self.epoch += 1
-
-
-def augment_stills(crops: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Pose each still at random and blot out a patch of some: shape ``(batch, size, size, 3)``."""
-    posed = np.concatenate([moving_sequence(crop, frames=1, rng=rng) for crop in crops])
-    size = posed.shape[1]
-    for place in np.flatnonzero(rng.random(len(posed)) < 0.4):
-        side = int(rng.integers(size // 6, size // 3))
-        top, left = rng.integers(0, size - side, 2)
-        posed[place, top : top + side, left : left + side] = posed[place].mean()
-    return posed
 
 
 def _chance(seed: int, content: bytes) -> np.random.Generator:

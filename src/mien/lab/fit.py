@@ -15,7 +15,7 @@ import keras
 import numpy as np
 
 from mien.errors import InvalidArgument, TrainingDataError
-from mien.lab.dataset import Arrays, Batches
+from mien.lab.batches import Arrays, Batches
 from mien.lab.files import write_atomically
 from mien.lab.panel import EachMember, answering
 from mien.lab.settle import settle

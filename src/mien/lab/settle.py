@@ -4,7 +4,7 @@ import keras
 import numpy as np
 
 from mien.errors import InvalidArgument
-from mien.lab.dataset import Batches
+from mien.lab.batches import Batches
 
 MOST_BATCHES = 40
 """Batches that are measured on: more change the averages by less than two thousandths."""

@@ -14,9 +14,9 @@ import numpy as np
 from mien.emotions import EMOTIONS
 from mien.errors import TrainingDataError
 from mien.lab.answers import Answers, train_and_ask
+from mien.lab.batches import Arrays
 from mien.lab.branches import Branch, Performance
 from mien.lab.corpora import Example
-from mien.lab.dataset import Arrays
 from mien.lab.fit import Recipe, batches_of
 from mien.lab.joint import JOINT, joined
 from mien.lab.late import FITTED, LATE, fuse_late

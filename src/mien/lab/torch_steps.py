@@ -12,7 +12,7 @@ import keras
 import numpy as np
 import torch
 
-from mien.lab.dataset import Arrays, Batches
+from mien.lab.batches import Arrays, Batches
 from mien.lab.light import LUMA
 
 

@@ -21,15 +21,13 @@ from mien.detectors import make_detector
 from mien.embed import Embedder
 from mien.errors import BundleError, InvalidArgument
 from mien.lab.assemble import Trained, assemble
+from mien.lab.batches import Arrays, Batches
 from mien.lab.calibrate import Unseen
 from mien.lab.corpora import Example
 from mien.lab.crossfit import cross_fit, fold_numbers
 from mien.lab.dataset import (
-    Arrays,
-    Batches,
     FeatureCache,
     Loaded,
-    augment_stills,
     clip_embeddings,
     sequence_embeddings,
     speech_arrays,
@@ -39,6 +37,7 @@ from mien.lab.export import export_onnx
 from mien.lab.fit import Fitted, Recipe, Train, batches_of, fit
 from mien.lab.held_out import held_out_scores
 from mien.lab.light import embedder_of, expression_network, expression_of
+from mien.lab.moving import augment_stills
 from mien.lab.presets import PRESETS, Design
 from mien.lab.splits import Split
 from mien.lab.training_data import TrainingData, TrainingOptions

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from mien.detectors import Box, Pixels
 from mien.emotions import EMOTIONS
 from mien.palette import EMOTION_COLOURS, rgb
+from mien.wording import per_cent
 
 Colour = tuple[int, int, int]
 Shares = npt.NDArray[np.float32]
@@ -189,7 +190,7 @@ def _panel(content: _Content, line: int) -> tuple[Pixels, Shares]:
 def _answer(emotion: str | None, shares: tuple[float, ...]) -> str:
     if not shares:
         return "no answer"
-    return "not sure" if emotion is None else f"{emotion} {max(shares):.0%}"
+    return "not sure" if emotion is None else f"{emotion} {per_cent(max(shares))}%"
 
 
 def _bar(panel: Pixels, share: float, place: tuple[float, float], colour: Colour) -> None:

@@ -6,7 +6,13 @@ const BRANCHES = ["audio", "video", "fused"];
 const NAMES = { audio: "Voice", video: "Face" };
 const SPOKEN_MS = 3000;
 
-export function percent(share) { return `${Math.round(100 * share)} %`; }
+function percent(share) { return `${Math.round(100 * share)} %`; }
+
+// A probability, without ever saying that something is sure.
+export function probability(share) {
+  if (share >= 0.995) return ">99 %";
+  return share <= 0.005 ? "<1 %" : percent(share);
+}
 
 function make(tag, options = {}, children = []) {
   const element = Object.assign(document.createElement(tag), options);
@@ -29,7 +35,7 @@ const rows = EMOTIONS.map((name, emotion) => {
 export function headline(answer) {
   if (!answer.probabilities) return "No answer: neither face nor voice can be read";
   const ranked = Object.entries(answer.probabilities).sort((a, b) => b[1] - a[1]);
-  const [first, second] = ranked.slice(0, 2).map(([name, share]) => `${name} ${percent(share)}`);
+  const [first, second] = ranked.slice(0, 2).map(([name, share]) => `${name} ${probability(share)}`);
   return `${answer.emotion === null ? "not sure: " : ""}${first}, or else ${second}`;
 }
 
@@ -40,7 +46,7 @@ function showBars(answer) {
     cells.forEach(({ fill, share, cell }, branch) => {
       const value = found[branch]?.[EMOTIONS[emotion]] ?? null;
       fill.style.transform = `scaleX(${value ?? 0})`;
-      share.textContent = value === null ? "–" : percent(value);
+      share.textContent = value === null ? "–" : probability(value);
       cell.classList.toggle("out", value === null);
       cell.classList.toggle("first", value !== null && value === best[branch]);
     });
@@ -52,7 +58,7 @@ function reason(name, branch, more) {
   if (!branch.used) return make("li", { className: "out" }, [make("b", { textContent: `${NAMES[name]} not used` }), `: ${branch.reason}`]);
   const [emotion, share] = Object.entries(branch.probabilities).sort((a, b) => b[1] - a[1])[0];
   const verb = name === "audio" ? "sounds" : "looks";
-  return make("li", {}, [make("b", { textContent: NAMES[name] }), ` ${verb} ${emotion}, ${percent(share)}${more}`]);
+  return make("li", {}, [make("b", { textContent: NAMES[name] }), ` ${verb} ${emotion}, ${probability(share)}${more}`]);
 }
 
 function showReasons(answer) {

@@ -1,5 +1,5 @@
 // The page: what was asked for, what is shown, what is saved.
-import { clear, percent, say, show } from "./answer.js";
+import { clear, probability, say, show } from "./answer.js";
 import { Recording, read } from "./clip.js";
 import { Curve, drawLegend, MINUTE } from "./curve.js";
 import { COLOURS, EMOTIONS } from "./emotions.js";
@@ -89,7 +89,7 @@ function ageOf({ newest }, now) {
 }
 function label({ person, emotion, confidence }, many) {
   const who = many ? `Person ${person}` : "";
-  const what = emotion ? `${emotion} ${percent(confidence)}` : "";
+  const what = emotion ? `${emotion} ${probability(confidence)}` : "";
   return [who, what].filter(Boolean).join(": ");
 }
 function onAnswer(answer) {
